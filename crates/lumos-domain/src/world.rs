@@ -226,6 +226,11 @@ impl World {
         self.manifests.insert(digest, manifest);
     }
 
+    /// The manifests that were looked at.
+    pub fn manifests(&self) -> impl Iterator<Item = (&Digest, &Manifest)> {
+        self.manifests.iter()
+    }
+
     /// Moves the world on by what was decided, so that a further command of the same append sees it.
     pub fn advance(&mut self, decided: &Decided) {
         for (stream, event) in decided {
