@@ -511,3 +511,12 @@ pub struct Ports {
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
 }
+
+/// The key that signs checkpoints. Behind a port, so that it can live in a file, a KMS or a token.
+pub trait LedgerKey: Send + Sync {
+    /// Signs a checkpoint.
+    fn sign(&self, checkpoint: &lumos_ledger::Checkpoint) -> Result<Vec<u8>, PortError>;
+
+    /// The key that verifies it.
+    fn verifier_key(&self) -> &lumos_ledger::VerifierKey;
+}
