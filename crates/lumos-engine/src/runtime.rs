@@ -382,7 +382,7 @@ async fn fire_timers(door: Door, mut stop: watch::Receiver<bool>) -> Result<(), 
                 Ok(_) => {}
                 Err(DoorError::Store(failed)) => return Err(failed),
                 Err(error) => {
-                    tracing::warn!(stream = %timer.stream, problem = %error, "a timer led to nothing")
+                    tracing::warn!(stream = %timer.stream, problem = %error, "a timer led to nothing");
                 }
             }
             store.execute(vec![timers::fired(&timer)]).await?;
