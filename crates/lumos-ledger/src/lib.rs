@@ -5,6 +5,8 @@ pub mod checkpoint;
 pub mod cosignature;
 pub mod entry;
 pub mod export;
+#[cfg(test)]
+mod fixture;
 pub mod note;
 pub mod proof;
 pub mod tile;
