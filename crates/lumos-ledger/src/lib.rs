@@ -1,5 +1,9 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
+#![cfg_attr(
+    test,
+    expect(clippy::cast_possible_truncation, reason = "test numbers are small")
+)]
 
 pub mod checkpoint;
 pub mod cosignature;

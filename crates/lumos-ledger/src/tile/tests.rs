@@ -112,7 +112,7 @@ fn a_size_implies_its_tiles() {
     ];
     assert_eq!(all, expected);
     assert_eq!(Tile::in_tree(Kind::Entries, u64::MAX, u64::MAX), None);
-    assert!(Tile::in_tree(Kind::Hashes(7), 0, crate::tree::MAX_SIZE).is_some());
+    assert!(Tile::in_tree(Kind::Hashes(7), 0, MAX_SIZE).is_some());
 }
 
 #[test]
@@ -176,6 +176,6 @@ proptest! {
         if let Ok(entries) = decode_bundle(&bytes, width) {
             prop_assert_eq!(encode_bundle(entries).unwrap(), bytes.clone());
         }
-        let _ = decode_hashes(&bytes, width);
+        drop(decode_hashes(&bytes, width));
     }
 }

@@ -1,7 +1,6 @@
 use std::num::NonZeroUsize;
 
 use super::*;
-use crate::checkpoint::Checkpoint;
 use crate::fixture::{Files, Log, Numbers, ORIGIN, envelope, signer};
 use crate::tree::EMPTY_ROOT;
 
@@ -13,7 +12,7 @@ fn trust<'a>(keys: &'a [VerifierKey], older: Option<&'a Checkpoint>) -> Trust<'a
     }
 }
 
-fn code(files: &Files) -> Result<Report, (&'static str, String)> {
+fn verdict(files: &Files) -> Result<Report, (&'static str, String)> {
     let keys = Log::keys();
     verify(files, &trust(&keys, None)).map_err(|error| (error.code(), error.to_string()))
 }
@@ -22,7 +21,7 @@ fn code(files: &Files) -> Result<Report, (&'static str, String)> {
 fn an_untouched_export_is_verified_at_every_kind_of_size() {
     for size in [0, 1, 2, 255, 256, 257, 1000, 4096, 4097, 66_000] {
         let log = Log::new(size);
-        let report = code(&log.export()).unwrap_or_else(|error| panic!("{size}: {error:?}"));
+        let report = verdict(&log.export()).unwrap_or_else(|error| panic!("{size}: {error:?}"));
         assert_eq!(report.checkpoint, log.checkpoint(), "size {size}");
         assert_eq!(report.entries, size);
         assert_eq!(report.streams, size.min(3));
@@ -48,7 +47,7 @@ fn the_number_of_threads_changes_nothing() {
     }
     files.0.get_mut("tile/entries/200").unwrap()[40] ^= 1;
     files.0.get_mut("tile/entries/100").unwrap()[40] ^= 1;
-    let one = code(&files).unwrap_err();
+    let one = verdict(&files).unwrap_err();
     let two = verify_on(NonZeroUsize::new(3).unwrap(), &files, &trust(&keys, None)).unwrap_err();
     assert_eq!(one.1, two.to_string());
 }
@@ -58,7 +57,7 @@ fn the_file_and_index_that_do_not_agree_are_named() {
     fn check(path: &str, change: impl Fn(&mut Vec<u8>), code: &str, message: &str) {
         let mut files = Log::new(700).export();
         change(files.0.get_mut(path).unwrap());
-        let (found_code, found) = super::tests::code(&files).unwrap_err();
+        let (found_code, found) = verdict(&files).unwrap_err();
         assert_eq!(found_code, code, "{found}");
         assert_eq!(found, format!("verifying the export: {message}"));
     }
@@ -123,7 +122,7 @@ fn the_file_and_index_that_do_not_agree_are_named() {
     let mut files = Log::new(700).export();
     files.0.remove("tile/0/001");
     assert_eq!(
-        code(&files).unwrap_err().1,
+        verdict(&files).unwrap_err().1,
         "verifying the export: reading `tile/0/001`"
     );
 }
@@ -174,7 +173,7 @@ fn every_one_of_300_random_changes_is_caught() {
         changed += 1;
         // The second log is signed by the same key: a whole checkpoint of it is caught by its root.
         assert!(
-            code(&files).is_err(),
+            verdict(&files).is_err(),
             "change {what} at {at} of `{path}` went unnoticed"
         );
     }
@@ -195,7 +194,7 @@ fn only_keys_the_caller_trusts_count() {
         format!("{}\n", stranger[0]).into_bytes(),
     );
     assert!(
-        code(&swapped).is_ok(),
+        verdict(&swapped).is_ok(),
         "the key list in the export is not a source of trust"
     );
 }
@@ -210,7 +209,7 @@ fn a_signed_root_over_other_entries_is_refused() {
     files
         .0
         .insert("checkpoint".to_owned(), lie.to_string().into_bytes());
-    assert_eq!(code(&files).unwrap_err().0, "ledger-root-differs");
+    assert_eq!(verdict(&files).unwrap_err().0, "ledger-root-differs");
 }
 
 #[test]
