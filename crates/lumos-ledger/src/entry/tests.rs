@@ -99,6 +99,21 @@ fn what_is_not_exactly_an_envelope_is_refused() {
 }
 
 #[test]
+fn repeated_keys_are_found_among_many() {
+    fn check(keys: impl Iterator<Item = u32>, unique: bool) {
+        let object: Vec<String> = keys.map(|key| format!("\"k{key}\":0")).collect();
+        let found = serde_json::from_str::<UniqueKeys>(&format!("{{{}}}", object.join(",")));
+        assert_eq!(found.is_ok(), unique, "{object:?}");
+    }
+    for count in [0, 1, 15, 16, 17, 18, 100] {
+        check(0..count, true);
+        for again in [0, 14, 15, 16, 17, 99] {
+            check((0..count).chain([again]), again >= count);
+        }
+    }
+}
+
+#[test]
 fn times_are_rfc_3339() {
     fn check(time: &str, fits: bool) {
         assert_eq!(is_rfc3339(time), fits, "{time}");
