@@ -310,10 +310,10 @@ impl<'de> Visitor<'de> for UniqueKeysVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<UniqueKeys, A::Error> {
-        let mut seen = HashSet::new();
+        let mut seen = Keys::default();
         while let Some(Key(key)) = map.next_key::<Key<'de>>()? {
             map.next_value::<UniqueKeys>()?;
-            if let Some(twice) = seen.replace(key) {
+            if let Some(twice) = seen.add(key) {
                 return Err(A::Error::custom(format_args!(
                     "the key `{twice}` stands twice"
                 )));
@@ -352,7 +352,30 @@ impl<'de> Visitor<'de> for UniqueKeysVisitor {
     }
 }
 
-#[derive(PartialEq, Eq, Hash, Deserialize)]
+/// The keys of one object: most have few, and comparing few is faster than hashing them. A hostile
+/// object with thousands is still read in linear time.
+#[derive(Default)]
+struct Keys<'a> {
+    few: Vec<Cow<'a, str>>,
+    many: HashSet<Cow<'a, str>>,
+}
+
+impl<'a> Keys<'a> {
+    /// Gives the key back when it was there already.
+    fn add(&mut self, key: Cow<'a, str>) -> Option<Cow<'a, str>> {
+        const FEW: usize = 16;
+        if self.few.contains(&key) {
+            return Some(key);
+        }
+        if self.few.len() < FEW {
+            self.few.push(key);
+            return None;
+        }
+        self.many.replace(key)
+    }
+}
+
+#[derive(Deserialize)]
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[cfg(test)]

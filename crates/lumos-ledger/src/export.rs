@@ -145,8 +145,13 @@ pub fn vkeys(keys: &[VerifierKey]) -> String {
     keys.iter().map(|key| format!("{key}\n")).collect()
 }
 
-/// The text of `VERIFY.md`.
-pub const GUIDE: &str = include_str!("export/VERIFY.md");
+/// The text of `VERIFY.md`: commands for foreign tools, and the whole of a foreign verifier in Go, so
+/// that an export needs nothing beside it.
+pub const GUIDE: &str = concat!(
+    include_str!("export/VERIFY.md"),
+    include_str!("../../../xtask/foreign/go/verify.go"),
+    "```\n",
+);
 
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,16 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
+#![cfg_attr(
+    test,
+    expect(clippy::cast_possible_truncation, reason = "test numbers are small")
+)]
 
 pub mod checkpoint;
 pub mod cosignature;
 pub mod entry;
 pub mod export;
+#[cfg(test)]
+mod fixture;
 pub mod note;
 pub mod proof;
 pub mod tile;

@@ -169,6 +169,11 @@ impl<T: TileReader> HashReader for TileHashes<'_, T> {
 
     fn read(&self, level: u8, index: u64) -> Result<Hash, Self::Error> {
         let absent = Error::Absent { level, index };
+        let width = 1u64.checked_shl(level.into());
+        let end = width.and_then(|width| index.checked_add(1)?.checked_mul(width));
+        if end.is_none_or(|end| end > self.size) {
+            return Err(absent);
+        }
         let height = level % HEIGHT;
         // A tile holds 2^(8 - height) subtrees of this height.
         let per_tile = u64::from(WIDTH) >> height;

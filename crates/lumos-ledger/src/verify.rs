@@ -3,20 +3,23 @@
 //! the export itself, and judges no event.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry as Slot;
 use std::error::Error as StdError;
 
-use crate::checkpoint::{self, Checkpoint, Opened};
+use crate::checkpoint::{Checkpoint, Opened};
 use crate::entry::{self, Envelope, Position};
 use crate::note::{MAX_NOTE, VerifierKey};
 use crate::proof::{self, consistency, verify_consistency};
 use crate::tile::{self, Kind, MAX_ENTRY, Tile, WIDTH};
 use crate::tile_hashes::{self, Cache, TileHashes, TileReader};
-use crate::tree::{EMPTY_ROOT, Frontier, Hash, fold_right, leaf_hash, root};
+use crate::tree::{Hash, leaf_hash, root};
 
+mod fold;
 mod parallel;
+mod report;
 
+pub use fold::Fold;
 pub use parallel::verify_on;
+pub use report::{Error, Report};
 
 /// Bundles in one [`Chunk`]: 4,096 entries.
 pub const CHUNK_BUNDLES: u64 = 16;
@@ -60,127 +63,6 @@ pub struct Trust<'a> {
     pub older: Option<&'a Checkpoint>,
     /// How closely to look at entries.
     pub depth: Depth,
-}
-
-/// What was verified.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Report {
-    /// The checkpoint that everything agrees with.
-    pub checkpoint: Checkpoint,
-    /// Each trusted key that signed it, by name, with a witness's time in seconds since 1970.
-    pub signatures: Vec<(String, Option<u64>)>,
-    /// Entries hashed.
-    pub entries: u64,
-    /// Bytes in them.
-    pub entry_bytes: u64,
-    /// Hash tiles compared.
-    pub tiles: u64,
-    /// Streams whose versions have no gap; 0 when entries were taken as bytes.
-    pub streams: u64,
-    /// Size of the earlier checkpoint that this one continues.
-    pub continues: Option<u64>,
-}
-
-/// The first thing that does not agree, with its file and index.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// A file could not be read.
-    #[error("verifying the export: reading `{path}`")]
-    Read {
-        /// The file.
-        path: String,
-        /// Why.
-        source: ReadError,
-    },
-    /// The checkpoint is not one, or no trusted key signed it.
-    #[error("verifying the export: `checkpoint`")]
-    Checkpoint(#[from] checkpoint::Error),
-    /// A tile or bundle has another form than its name says.
-    #[error("verifying the export: `{path}`")]
-    File {
-        /// The file.
-        path: String,
-        /// What is wrong with it.
-        source: tile::Error,
-    },
-    /// A hash in a tile is not the one computed from what lies below it.
-    #[error("verifying the export: hash {index} of `{path}` does not fit what is below it")]
-    Tile {
-        /// The file.
-        path: String,
-        /// Place of the hash in this file, from 0. In `tile/0/…` the entry at the same place of the
-        /// bundle of the same number may as well be the wrong one.
-        index: usize,
-    },
-    /// An entry is not an envelope.
-    #[error("verifying the export: entry {index} in `{path}`")]
-    Entry {
-        /// The file.
-        path: String,
-        /// Index of the entry in the ledger.
-        index: u64,
-        /// What is wrong with it.
-        source: entry::Error,
-    },
-    /// A stream skips or repeats a version.
-    #[error(
-        "verifying the export: entry {index} in `{path}` is version {found} of `{stream}`, not {expected}"
-    )]
-    Stream {
-        /// The file.
-        path: String,
-        /// Index of the entry in the ledger.
-        index: u64,
-        /// The stream.
-        stream: String,
-        /// Version that had to come.
-        expected: u64,
-        /// Version found.
-        found: u64,
-    },
-    /// Entries and tiles agree with each other, but not with the signed root.
-    #[error(
-        "verifying the export: the entries have root `{computed}`, the checkpoint says `{signed}`"
-    )]
-    Root {
-        /// Root of the entries in the export.
-        computed: Hash,
-        /// Root in `checkpoint`.
-        signed: Hash,
-    },
-    /// The log does not continue the earlier checkpoint: history was rewritten.
-    #[error(
-        "verifying the export: its log does not continue the earlier checkpoint of size {older}"
-    )]
-    History {
-        /// Size of the earlier checkpoint.
-        older: u64,
-    },
-    /// The caller added chunks out of order, or not all of them.
-    #[error("verifying the export: chunk {expected} was to be added next")]
-    Order {
-        /// Chunk that had to come.
-        expected: u64,
-    },
-}
-
-impl Error {
-    /// Stable name of this failure, with a page in `docs/errors/`.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Read { .. } => "ledger-file-unreadable",
-            Self::Checkpoint(error) => error.code(),
-            Self::File { source, .. } => source.code(),
-            Self::Tile { .. } => "ledger-tile-differs",
-            Self::Entry { source, .. } => source.code(),
-            Self::Stream { .. } => "ledger-stream-gap",
-            Self::Root { .. } => "ledger-root-differs",
-            Self::History { .. } => "ledger-history-differs",
-            Self::Order { .. } => "ledger-verify-order",
-        }
-    }
 }
 
 /// Verifies a whole export on the calling thread.
@@ -341,27 +223,7 @@ impl<'a, S: Source> Verification<'a, S> {
 
     /// The other half of the work: takes the chunks in order.
     pub fn fold(&self) -> Fold<'_, 'a, S> {
-        Fold {
-            verification: self,
-            next: 0,
-            report: Report {
-                checkpoint: self.checkpoint().clone(),
-                signatures: self
-                    .opened
-                    .signatures
-                    .iter()
-                    .map(|signature| (signature.key.name().to_owned(), signature.time))
-                    .collect(),
-                entries: 0,
-                entry_bytes: 0,
-                tiles: 0,
-                streams: 0,
-                continues: None,
-            },
-            edge: Vec::new(),
-            levels: Vec::new(),
-            streams: HashMap::new(),
-        }
+        Fold::new(self)
     }
 }
 
@@ -381,123 +243,6 @@ impl Chunk {
             }
         }
         Ok(())
-    }
-}
-
-/// Joins checked chunks into the whole tree, and ends in the [`Report`].
-#[derive(Debug)]
-pub struct Fold<'v, 'a, S> {
-    verification: &'v Verification<'a, S>,
-    next: u64,
-    report: Report,
-    // Leaf hashes of the unfinished level-0 tile.
-    edge: Vec<Hash>,
-    // For tile levels 1, 2, …: tiles finished, and the hashes of the one that grows.
-    levels: Vec<(u64, Vec<Hash>)>,
-    streams: HashMap<Box<str>, u64>,
-}
-
-impl<S: Source> Fold<'_, '_, S> {
-    /// Adds the next chunk.
-    ///
-    /// # Errors
-    /// [`Error::Order`] when it is not the next; otherwise what does not agree with its neighbours.
-    pub fn add(&mut self, chunk: Chunk) -> Result<(), Error> {
-        if chunk.number != self.next {
-            return Err(Error::Order {
-                expected: self.next,
-            });
-        }
-        self.next += 1;
-        self.report.entries += chunk.entries;
-        self.report.entry_bytes += chunk.entry_bytes;
-        self.report.tiles += chunk.tiles;
-        self.edge = chunk.edge;
-        for root in chunk.roots {
-            self.push(root)?;
-        }
-        self.join_streams(chunk.streams)
-    }
-
-    /// Adds the root of a full level-0 tile, and of every full tile that this completes.
-    fn push(&mut self, hash: Hash) -> Result<(), Error> {
-        let mut hash = hash;
-        for level in 1.. {
-            if self.levels.len() < usize::from(level) {
-                self.levels.push((0, Vec::with_capacity(WIDTH.into())));
-            }
-            let (finished, hashes) = &mut self.levels[usize::from(level) - 1];
-            hashes.push(hash);
-            if hashes.len() < usize::from(WIDTH) {
-                break;
-            }
-            compare(
-                self.verification.source,
-                Kind::Hashes(level),
-                *finished,
-                hashes,
-            )?;
-            hash = root(hashes);
-            *finished += 1;
-            hashes.clear();
-            self.report.tiles += 1;
-        }
-        Ok(())
-    }
-
-    fn join_streams(&mut self, runs: HashMap<Box<str>, Run>) -> Result<(), Error> {
-        // The earliest gap is reported, whatever order the map has.
-        let size = self.verification.checkpoint().size();
-        let mut earliest: Option<(u64, Error)> = None;
-        for (stream, run) in runs {
-            let slot = self.streams.entry(stream);
-            let last = match &slot {
-                Slot::Occupied(slot) => *slot.get(),
-                Slot::Vacant(_) => 0,
-            };
-            if run.first == last + 1 {
-                slot.insert_entry(run.last);
-            } else if earliest
-                .as_ref()
-                .is_none_or(|(index, _)| run.first_index < *index)
-            {
-                let error = gap(slot.key(), run.first_index, last, run.first, size);
-                earliest = Some((run.first_index, error));
-            }
-        }
-        earliest.map_or(Ok(()), |(_, error)| Err(error))
-    }
-
-    /// Compares the unfinished tiles and the root, then the earlier checkpoint.
-    ///
-    /// # Errors
-    /// [`Error::Order`] when chunks are missing; otherwise what does not agree.
-    pub fn finish(mut self) -> Result<Report, Error> {
-        let source = self.verification.source;
-        if self.next != self.verification.chunks() {
-            return Err(Error::Order {
-                expected: self.next,
-            });
-        }
-        let mut computed = edge_root(&self.edge, None);
-        for ((finished, hashes), level) in self.levels.iter().zip(1..) {
-            if !hashes.is_empty() {
-                compare(source, Kind::Hashes(level), *finished, hashes)?;
-                self.report.tiles += 1;
-            }
-            computed = edge_root(hashes, computed);
-        }
-        let computed = computed.unwrap_or(EMPTY_ROOT);
-        let signed = *self.verification.checkpoint().root();
-        if computed != signed {
-            return Err(Error::Root { computed, signed });
-        }
-        self.report.streams = self.streams.len() as u64;
-        if let Some(older) = self.verification.trust.older {
-            self.verification.continues(older)?;
-            self.report.continues = Some(older.size());
-        }
-        Ok(self.report)
     }
 }
 
@@ -537,13 +282,6 @@ impl<S: Source> TileReader for Files<'_, S> {
             usize::from(tile.width()) * Hash::SIZE,
         )
     }
-}
-
-/// Joins the complete subtrees of an unfinished tile with what stands to its right.
-fn edge_root(hashes: &[Hash], right: Option<Hash>) -> Option<Hash> {
-    let mut frontier = Frontier::new();
-    hashes.iter().for_each(|hash| frontier.append(*hash));
-    fold_right(frontier.roots(), right)
 }
 
 /// Compares the tile in the export with the hashes it must hold.
