@@ -101,7 +101,7 @@ impl Metric {
         }
     }
 
-    fn expected(&self) -> String {
+    pub(crate) fn expected(&self) -> String {
         let which = match (self.slice.as_str(), self.quantifier) {
             ("*", Quantifier::All) => " in every slice".to_owned(),
             ("*", Quantifier::Any) => " in some slice".to_owned(),
