@@ -182,14 +182,14 @@ impl Parts {
         let root = at.object(&["schema", "model", "release", "manifest", "evidence"])?;
         let schema = root.need("schema")?;
         if schema.text()? != SCHEMA {
-            return schema.invalid(format_args!("is not `{SCHEMA}`"));
+            return schema.invalid(format!("is not `{SCHEMA}`"));
         }
         let model = root
             .need("model")?
             .object(&["name", "tier", "purpose", "frameworks"])?;
         model.need("tier")?.parsed::<ModelTier>()?;
         model.maybe("purpose", |at| at.text().map(drop))?;
-        model.maybe("frameworks", |at| texts(&at))?;
+        model.maybe("frameworks", texts)?;
 
         let release = root.need("release")?.object(&[
             "version",
@@ -202,9 +202,9 @@ impl Parts {
             "sandbox",
         ])?;
         release.need("depth")?.parsed::<Depth>()?;
-        release.maybe("agents", |at| texts(&at))?;
-        release.maybe("test", |at| at.flag())?;
-        release.maybe("sandbox", |at| at.flag())?;
+        release.maybe("agents", texts)?;
+        release.maybe("test", At::flag)?;
+        release.maybe("sandbox", At::flag)?;
         let change = release.need("change")?.object(&["kind", "tier"])?;
         change.maybe("kind", |at| at.text().map(drop))?;
         change.need("tier")?.parsed::<ChangeTier>()?;
@@ -228,7 +228,7 @@ fn texts(at: &At<'_>) -> Result<(), ShapeError> {
 
 fn read_manifest(at: &At<'_>) -> Result<(), ShapeError> {
     let manifest = at.object(&["parts", "bytes", "formats"])?;
-    manifest.maybe("formats", |at| texts(&at))?;
+    manifest.maybe("formats", texts)?;
     manifest.maybe("bytes", |at| at.whole(0, u64::MAX))?;
     for part in manifest.need("parts")?.items()? {
         let part = part.object(&["kind", "path", "size", "sha256", "format"])?;

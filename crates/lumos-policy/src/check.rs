@@ -97,10 +97,10 @@ pub(crate) struct Seen {
 impl Seen {
     pub(crate) fn new(
         result: RuleResult,
-        observed: impl ToString,
-        expected: impl ToString,
+        observed: impl Into<String>,
+        expected: impl Into<String>,
     ) -> Self {
-        let (observed, expected) = (cut(&observed.to_string()), cut(&expected.to_string()));
+        let (observed, expected) = (cut(&observed.into()), cut(&expected.into()));
         Self {
             result,
             observed,
@@ -109,7 +109,11 @@ impl Seen {
         }
     }
 
-    pub(crate) fn judged(holds: bool, observed: impl ToString, expected: impl ToString) -> Self {
+    pub(crate) fn judged(
+        holds: bool,
+        observed: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> Self {
         Self::new(
             if holds {
                 RuleResult::Pass
@@ -121,11 +125,11 @@ impl Seen {
         )
     }
 
-    pub(crate) fn missing(observed: impl ToString, expected: impl ToString) -> Self {
+    pub(crate) fn missing(observed: impl Into<String>, expected: impl Into<String>) -> Self {
         Self::new(RuleResult::MissingEvidence, observed, expected)
     }
 
-    pub(crate) fn error(observed: impl ToString, expected: impl ToString) -> Self {
+    pub(crate) fn error(observed: impl Into<String>, expected: impl Into<String>) -> Self {
         Self::new(RuleResult::Error, observed, expected)
     }
 

@@ -81,10 +81,10 @@ impl<'v> At<'v> {
         }
     }
 
-    pub(crate) fn invalid<T>(&self, problem: impl ToString) -> Read<T> {
+    pub(crate) fn invalid<T>(&self, problem: impl Into<String>) -> Read<T> {
         Err(ShapeError::Invalid {
             path: self.path.clone(),
-            problem: problem.to_string(),
+            problem: problem.into(),
         })
     }
 
@@ -157,7 +157,7 @@ impl<'v> At<'v> {
             return self.invalid("is empty");
         }
         if text.len() > limit {
-            return self.invalid(format_args!("is longer than {limit} bytes"));
+            return self.invalid(format!("is longer than {limit} bytes"));
         }
         Ok(text)
     }
@@ -176,7 +176,7 @@ impl<'v> At<'v> {
         if (from..=to).contains(&number) {
             return Ok(number);
         }
-        self.invalid(format_args!("{number} is not between {from} and {to}"))
+        self.invalid(format!("{number} is not between {from} and {to}"))
     }
 
     pub(crate) fn number(&self) -> Read<f64> {
@@ -220,9 +220,9 @@ impl<'v> Object<'v> {
     pub(crate) fn maybe<T>(
         &self,
         key: &str,
-        read: impl FnOnce(At<'v>) -> Read<T>,
+        read: impl FnOnce(&At<'v>) -> Read<T>,
     ) -> Read<Option<T>> {
-        self.get(key).map(read).transpose()
+        self.get(key).as_ref().map(read).transpose()
     }
 }
 

@@ -262,7 +262,7 @@ impl Court<'_> {
         let seen = match cel.holds(self.scope) {
             Ok(true) => Seen::new(RuleResult::Pass, "true", expected),
             Ok(false) => Seen::new(RuleResult::Fail, cel.values(self.candidate), expected),
-            Err(error) => Seen::error(error, expected),
+            Err(error) => Seen::error(error.to_string(), expected),
         };
         let records = cel.kinds();
         seen.from(

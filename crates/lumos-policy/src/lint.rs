@@ -108,9 +108,9 @@ impl Notes {
         for Problem { certain, text } in problems {
             let text = format!("`{place}`: {text}");
             if certain {
-                self.error(text)
+                self.error(text);
             } else {
-                self.warn(text)
+                self.warn(text);
             }
         }
     }

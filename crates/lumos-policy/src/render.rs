@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use lumos_domain::id::RoleName;
 use lumos_domain::words::{RuleResult, Score};
 
 use crate::report::{Judged, Report};
@@ -83,7 +84,7 @@ fn write(report: &Report, out: &mut String) -> std::fmt::Result {
         brief,
     )?;
     if !report.routes.is_empty() {
-        let roles: Vec<&str> = report.routes.iter().map(|role| role.as_str()).collect();
+        let roles: Vec<&str> = report.routes.iter().map(RoleName::as_str).collect();
         writeln!(out, "\nneeds the signature of {}", roles.join(", "))?;
     }
     Ok(())

@@ -198,6 +198,9 @@ impl Summary {
 
 impl Report {
     /// The report as canonical JSON (RFC 8785): equal inputs, equal bytes.
+    ///
+    /// # Panics
+    /// Never: a report holds text and whole numbers only, which always have a canonical form.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         canonical::to_bytes(self).expect("because a report holds text and whole numbers only")

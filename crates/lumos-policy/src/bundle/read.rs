@@ -103,7 +103,7 @@ fn exactly(at: &At<'_>, word: &str) -> Result<(), ShapeError> {
     if at.text()? == word {
         Ok(())
     } else {
-        at.invalid(format_args!("is not `{word}`"))
+        at.invalid(format!("is not `{word}`"))
     }
 }
 
@@ -187,7 +187,7 @@ fn read_rule(
         effective_to: rule.maybe("effective_to", read_instant)?,
         when: rule.get("when").map(|at| only_cel(&at)).transpose()?,
         requires: rule.maybe("requires", read_requires)?.unwrap_or_default(),
-        evidence_max_age: rule.maybe("evidence_max_age", |at| at.parsed())?,
+        evidence_max_age: rule.maybe("evidence_max_age", At::parsed)?,
         check: check::read::check(&rule.need("check")?)?,
         message: rule
             .get("message")
@@ -195,10 +195,8 @@ fn read_rule(
             .transpose()?,
         controls: rule.maybe("controls", read_controls)?.unwrap_or_default(),
         remediation: rule.maybe("remediation", read_remediation)?,
-        references: rule
-            .maybe("references", |at| words(&at))?
-            .unwrap_or_default(),
-        routes_to: rule.maybe("routes_to", |at| at.parsed())?,
+        references: rule.maybe("references", words)?.unwrap_or_default(),
+        routes_to: rule.maybe("routes_to", At::parsed)?,
         digest: Digest::of(b""),
     };
     if read.evidence_max_age.is_some() && read.requires.is_empty() && read.check.kinds().is_empty()
@@ -343,23 +341,21 @@ fn read_levels(at: &At<'_>) -> Result<Levels, ShapeError> {
     })
 }
 
-fn read_weight(at: At<'_>) -> Result<u32, ShapeError> {
+fn read_weight(at: &At<'_>) -> Result<u32, ShapeError> {
     let weight = at.whole(1, 1_000)?;
     u32::try_from(weight).or_else(|_| at.invalid("is too large"))
 }
 
-fn read_status(at: At<'_>) -> Result<Status, ShapeError> {
+fn read_status(at: &At<'_>) -> Result<Status, ShapeError> {
     let text = at.text()?;
     match Status::ALL.iter().find(|status| status.as_str() == text) {
         Some(status) => Ok(*status),
-        None => at.invalid(format_args!(
-            "`{text:.32}` is none of draft, active, deprecated"
-        )),
+        None => at.invalid(format!("`{text:.32}` is none of draft, active, deprecated")),
     }
 }
 
 /// A day (its first instant in UTC) or an instant of RFC 3339.
-fn read_instant(at: At<'_>) -> Result<Timestamp, ShapeError> {
+fn read_instant(at: &At<'_>) -> Result<Timestamp, ShapeError> {
     let text = at.text()?;
     let instant = if text.len() == 10 {
         format!("{text}T00:00:00Z")
@@ -371,7 +367,7 @@ fn read_instant(at: At<'_>) -> Result<Timestamp, ShapeError> {
         .or_else(|_| at.invalid("is neither a day such as `2026-01-31` nor an RFC 3339 instant"))
 }
 
-fn read_requires(at: At<'_>) -> Result<Vec<String>, ShapeError> {
+fn read_requires(at: &At<'_>) -> Result<Vec<String>, ShapeError> {
     let kind = |item: &At<'_>| evidence_kind(item.text()?).or_else(|problem| item.invalid(problem));
     at.items()?.iter().map(kind).collect()
 }
@@ -385,14 +381,14 @@ fn read_message(at: &At<'_>) -> Read<Message> {
     }
 }
 
-fn read_controls(at: At<'_>) -> Result<Vec<Control>, ShapeError> {
+fn read_controls(at: &At<'_>) -> Result<Vec<Control>, ShapeError> {
     let control = |at: &At<'_>| {
         let control = at.object(&["framework", "edition", "control", "relation"])?;
         let word = |key| control.need(key)?.bounded(128).map(str::to_owned);
         let relation = control.need("relation")?;
         let text = relation.text()?;
         let Some(known) = Relation::ALL.iter().find(|known| known.as_str() == text) else {
-            return relation.invalid(format_args!(
+            return relation.invalid(format!(
                 "`{text:.32}` is none of satisfies, contributes, evidence-for"
             ));
         };
@@ -406,14 +402,12 @@ fn read_controls(at: At<'_>) -> Result<Vec<Control>, ShapeError> {
     at.items()?.iter().map(control).collect()
 }
 
-fn read_remediation(at: At<'_>) -> Result<Remediation, ShapeError> {
+fn read_remediation(at: &At<'_>) -> Result<Remediation, ShapeError> {
     let remediation = at.object(&["text", "effort", "owner_role", "docs"])?;
     Ok(Remediation {
         text: remediation.need("text")?.bounded(2_048)?.to_owned(),
         effort: text(&remediation, "effort", 64)?,
-        owner_role: remediation.maybe("owner_role", |at| at.parsed())?,
-        docs: remediation
-            .maybe("docs", |at| words(&at))?
-            .unwrap_or_default(),
+        owner_role: remediation.maybe("owner_role", At::parsed)?,
+        docs: remediation.maybe("docs", words)?.unwrap_or_default(),
     })
 }

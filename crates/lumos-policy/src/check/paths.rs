@@ -144,7 +144,7 @@ pub(super) fn digest_matches(kind: &str, field: &str, view: View<'_>) -> Seen {
         Some(Value::String(text)) => match as_digest(text) {
             Some(digest) => {
                 let known = digest == release || files(view).any(|file| file == digest);
-                Seen::judged(known, digest, expected)
+                Seen::judged(known, digest.to_string(), expected)
             }
             None => Seen::error(format!("{} is no digest", brief_text(text)), expected),
         },

@@ -113,7 +113,7 @@ fn operator(name: &str, at: &At<'_>) -> Result<Check, ShapeError> {
         }
         "licence_consistent" => at.object(&[]).map(|_| Check::LicenceConsistent),
         "fully_scanned" => at.object(&[]).map(|_| Check::FullyScanned),
-        other => at.invalid(format_args!("`{other}` is no operator")),
+        other => at.invalid(format!("`{other}` is no operator")),
     }
 }
 
@@ -189,12 +189,12 @@ fn metric(at: &At<'_>) -> Result<Metric, ShapeError> {
     let op = args.need("op")?;
     let text = op.text()?;
     let Some(op) = Op::ALL.iter().copied().find(|op| op.as_str() == text) else {
-        return op.invalid(format_args!("`{text:.16}` is none of >= > <= < == !="));
+        return op.invalid(format!("`{text:.16}` is none of >= > <= < == !="));
     };
     let quantifier = args.maybe("quantifier", |at| match at.text()? {
         "all" => Ok(Quantifier::All),
         "any" => Ok(Quantifier::Any),
-        other => at.invalid(format_args!("`{other:.16}` is neither `all` nor `any`")),
+        other => at.invalid(format!("`{other:.16}` is neither `all` nor `any`")),
     })?;
     Ok(Metric {
         evidence: args.get("evidence").map(|_| kind(&args)).transpose()?,

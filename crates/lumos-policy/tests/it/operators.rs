@@ -15,7 +15,7 @@ fn check(body: &str, value: &Value, result: RuleResult, says: &str) {
         "{body}\nsays {}\nnot {says}",
         judged.message
     );
-    assert_eq!(report.blocked, result != RuleResult::Pass, "{body}");
+    assert_eq!(report.blocked, result != Pass, "{body}");
 }
 
 use RuleResult::{Error, Fail, MissingEvidence as Missing, NotApplicable, Pass};

@@ -7,9 +7,8 @@ use serde_json::{Value, json};
 use crate::world::{candidate, changed, one_rule};
 
 fn refused(yaml: &str, code: &str, says: &str) {
-    let error = match Bundle::parse(yaml.as_bytes()) {
-        Ok(_) => panic!("was read:\n{yaml:.2000}"),
-        Err(error) => error,
+    let Err(error) = Bundle::parse(yaml.as_bytes()) else {
+        panic!("was read:\n{yaml:.2000}");
     };
     let text = error.to_string();
     assert_eq!(error.code(), code, "{text}");
