@@ -289,13 +289,14 @@ impl Door {
     ) -> Result<Append, DoorError> {
         let mut world = loaded.clone();
         let facts = Facts::of(&request.sealed, loaded);
+        let time = self.ports.clock.now();
         let mut entries = Vec::with_capacity(decided.len());
         for (n, (stream, event)) in decided.iter().enumerate() {
             let version = world.version(stream).map_or(0, |version| version) + 1;
             world.advance(&vec![(stream.clone(), event.clone())]);
             let context = record::Context {
                 origin: &self.origin,
-                time: self.ports.clock.now(),
+                time,
                 actor: &request.caller.actor,
                 command_id: &request.command_id,
                 causation: request.causation.as_deref(),

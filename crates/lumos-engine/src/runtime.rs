@@ -134,7 +134,7 @@ impl Hand {
         command: Command,
         sealed: Vec<SealedValue>,
     ) -> Result<Outcome, DoorError> {
-        let id = format!("{}.{}.{step}", self.agent.as_str(), self.entry);
+        let id = command_name(self.agent, self.entry, step);
         let command_id: CommandId = id
             .parse()
             .map_err(|source| PortError::new("naming a command", source))?;
@@ -148,6 +148,16 @@ impl Hand {
             })
             .await
     }
+}
+
+/// The name of a step's command; a step too long for a name is named by its digest.
+fn command_name(agent: OwnAgent, entry: u64, step: &str) -> String {
+    let plain = format!("{}.{entry}.{step}", agent.as_str());
+    if plain.len() <= 128 {
+        return plain;
+    }
+    let digest = lumos_domain::id::Digest::of(step.as_bytes()).hex();
+    format!("{}.{entry}.{digest}", agent.as_str())
 }
 
 /// Returns once `stop` turns true, or nobody is left who could turn it.
