@@ -21,7 +21,7 @@ use lumos_domain::{
 use lumos_engine::{
     Door, DoorError, LedgerEntry, Request,
     ports::{
-        FoundEvidence, FoundVersion, PortError, Registry, RegistryError, ScanError, Scanned,
+        FoundEvidence, FoundVersion, Hint, PortError, Registry, RegistryError, ScanError, Scanned,
         Scanner,
     },
     runtime::{Hand, HandleError, Subscriber, stopped},
@@ -29,17 +29,6 @@ use lumos_engine::{
     views,
 };
 use tokio::sync::{mpsc, watch};
-
-/// Where to look, as a webhook hinted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hint {
-    /// The registry that sent the webhook.
-    pub registry: RegistryName,
-    /// The model as the registry names it.
-    pub name: String,
-    /// The version, if the webhook named one.
-    pub version: Option<String>,
-}
 
 /// The agent, with the registries it watches.
 pub struct ReleaseScanner {

@@ -293,7 +293,7 @@ fn consequences(
             release::acquisition_failed(world, release, failure)
         }
         C::RecordEvidence { release, evidence } => {
-            release::record_evidence(world, release, evidence)
+            release::record_evidence(world, caller, release, evidence)
         }
         C::ClaimAuthorship { release, claim } => release::claim(world, caller, release, *claim),
         C::WithdrawRelease { release, reason } => release::withdraw(world, release, *reason, now),

@@ -130,6 +130,9 @@ refusals! {
     AlreadyApproved = "already-approved", "this release is approved; revoke the approval instead of withdrawing";
     /// The same person cannot confirm.
     NeedsSecondPerson = "needs-second-person", "resuming needs a second person; you asked for it";
+    /// Evidence that only the release scanner makes.
+    OwnEvidence { kind: String } = "own-evidence",
+        "evidence of kind `{kind}` is made by LUMOS's own scanner only; the artifacts speak for themselves";
     /// A free-text field is empty.
     Empty { what: &'static str } = "empty-text", "the {what} is empty";
 }

@@ -233,12 +233,24 @@ pub(crate) fn record_all(
         .collect())
 }
 
+/// Kinds of evidence that only LUMOS's own scanner may make: somebody else's would stand for a scan that
+/// never happened.
+pub const OWN_KINDS: [&str; 4] = ["artifact_scan", "formats", "licence", "model_card"];
+
 /// Evidence for a release, whatever its digest.
 pub(crate) fn record_evidence(
     world: &World,
+    caller: &Caller,
     id: &ReleaseId,
     evidence: &EvidenceRecorded,
 ) -> Result<Decided, Halt> {
+    let own = matches!(caller.actor, crate::actor::Actor::Agent(_));
+    if !own && OWN_KINDS.contains(&evidence.kind.as_str()) {
+        return Err(Refusal::OwnEvidence {
+            kind: evidence.kind.clone(),
+        }
+        .into());
+    }
     let digest = active(world, id)?.digest.ok_or(Refusal::NotIdentified)?;
     record_all(world, digest, std::slice::from_ref(evidence))
 }

@@ -434,6 +434,17 @@ pub trait Registry: Send + Sync {
     ) -> Option<Result<Delivery, InboundError>>;
 }
 
+/// Where to look, as a webhook hinted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hint {
+    /// The registry that sent the webhook.
+    pub registry: RegistryName,
+    /// The model as the registry names it.
+    pub name: String,
+    /// The version, if the webhook named one.
+    pub version: Option<String>,
+}
+
 /// A verified webhook: a hint where to look, never a fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {

@@ -193,3 +193,23 @@ pub async fn versions(store: &dyn Store, model: &str) -> Result<Vec<String>, Por
         .await?;
     Ok(rows.iter().map(|row| row.text(0).to_owned()).collect())
 }
+
+/// The digests of the weight files of a release.
+///
+/// # Errors
+/// When the store fails.
+pub async fn files(
+    store: &dyn Store,
+    digest: &Digest,
+) -> Result<std::collections::BTreeSet<Digest>, PortError> {
+    let rows = store
+        .query(
+            "SELECT sha256 FROM files WHERE digest = $1 LIMIT 100000",
+            vec![digest.to_string().into()],
+        )
+        .await?;
+    Ok(rows
+        .iter()
+        .filter_map(|row| row.text(0).parse().ok())
+        .collect())
+}
