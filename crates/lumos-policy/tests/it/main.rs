@@ -7,6 +7,7 @@
 )]
 
 mod examples;
+mod guide;
 mod hostile;
 mod operators;
 mod promises;
