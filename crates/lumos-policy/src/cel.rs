@@ -154,11 +154,8 @@ impl Cel {
                 largest: size.largest,
             });
         }
-        let bytes = bound
-            .copies
-            .saturating_mul(size.bytes.max(MAX_SOURCE as u64));
-        if bytes > VALUE_LIMIT {
-            return Err(CelError::TooLarge(bytes));
+        if bound.bytes > VALUE_LIMIT {
+            return Err(CelError::TooLarge(bound.bytes));
         }
         Ok(())
     }

@@ -226,27 +226,40 @@ fn nothing_that_applies_blocks() {
 }
 
 /// What a candidate holds may be written by whoever is judged: a list made long turns an expression
-/// into an error, never into hours or a pass.
+/// into an error, never into hours or a pass. A plain loop still runs over many files.
 #[test]
 fn a_long_list_makes_an_expression_an_error() {
-    let bundle = crate::world::bundle(
-        "check: {cel: 'candidate.manifest.parts.all(a, candidate.manifest.parts.all(b, a.size <= b.size))'}",
-    );
+    use RuleResult::{Error, Pass};
     let parts = |n: usize| -> serde_json::Value {
         (0..n)
             .map(|i| json!({"path": format!("p{i}"), "size": 1}))
             .collect()
     };
-    for (n, result) in [(50, RuleResult::Pass), (2_000, RuleResult::Error)] {
+    let nested =
+        "candidate.manifest.parts.all(a, candidate.manifest.parts.all(b, a.size <= b.size))";
+    let whole = "candidate.manifest.parts.all(a, candidate == candidate)";
+    let plain = "candidate.manifest.parts.all(a, a.size == 1 && a.path != '')";
+    let chained = "candidate.manifest.parts.filter(a, a.size == 1).map(a, a.path).size() > 0";
+    let member = "candidate.manifest.parts.all(a, a.path in ['x'] || a.size in [1, 2])";
+    for (expression, n, result) in [
+        (nested, 50, Pass),
+        (nested, 2_000, Error),
+        (whole, 50, Pass),
+        (whole, 16_000, Error),
+        (plain, 16_000, Pass),
+        (chained, 1_000, Pass),
+        (member, 2_000, Pass),
+    ] {
+        let bundle = crate::world::bundle(&format!("check: {{cel: \"{expression}\"}}"));
         let value = changed("/manifest/parts", parts(n));
         let judged = judge(&bundle, &value, Depth::Full, &[]).results.remove(0);
-        assert_eq!(judged.result, result, "{n}: {}", judged.message);
         assert_eq!(
-            judged.message.contains("steps over lists of 2000"),
-            n == 2_000,
-            "{}",
+            judged.result, result,
+            "{expression} {n}: {}",
             judged.message
         );
+        let told = judged.message.contains(&format!("steps over lists of {n}"));
+        assert_eq!(told, result == Error, "{}", judged.message);
     }
 }
 

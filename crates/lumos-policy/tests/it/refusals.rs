@@ -30,6 +30,8 @@ fn rules_that_are_refused() {
         "[candidate.model.name]{}.size() > 0",
         ".map(a, a + a)".repeat(40)
     );
+    let copying =
+        "candidate.manifest.parts.map(a, candidate.manifest.parts.map(b, candidate)).size() > 0";
     let cel = |source: &str| format!("check: {{cel: \"{source}\"}}");
     for (rule, code, says) in [
         (
@@ -196,7 +198,8 @@ fn rules_that_are_refused() {
             "size limit",
         ),
         (cel(&deep), "cel-too-costly", "steps over lists of 32"),
-        (cel(&doubling), "cel-too-costly", "bytes"),
+        (cel(&doubling), "cel-too-costly", "could take"),
+        (cel(copying), "cel-too-costly", "could build"),
         (
             cel(&format!("{}true{}", "(".repeat(40), ")".repeat(40))),
             "cel-too-long",
