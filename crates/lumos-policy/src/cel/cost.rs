@@ -155,8 +155,10 @@ impl Walk {
         self.nesting -= 1;
         let step = full.step;
         let each = full.condition.steps.saturating_add(step.steps);
+        // The range is copied once into the order it is walked in.
         let steps = [
             range.steps,
+            range.held / VALUES_PER_STEP,
             init.steps,
             full.result.steps,
             rounds.saturating_mul(each),

@@ -20,9 +20,9 @@ pub(crate) fn check(body: &str, value: &Value, result: RuleResult, says: &str) {
 
 use RuleResult::{Error, Fail, MissingEvidence as Missing, Pass};
 
-const SCAN: &str = "/evidence/artifact_scan/0/claim/findings";
+pub(crate) const SCAN: &str = "/evidence/artifact_scan/0/claim/findings";
 
-fn finding(code: &str, severity: &str) -> Value {
+pub(crate) fn finding(code: &str, severity: &str) -> Value {
     json!([{"code": code, "severity": severity, "path": "m.pkl", "detail": "os.system"}])
 }
 
@@ -376,23 +376,6 @@ fn scans() {
         ),
     ] {
         check(body, value, result, says);
-    }
-}
-
-/// A later scan replaces one by the same producer, and never hides what another producer found.
-#[test]
-fn a_second_scanner_cannot_hide_a_finding() {
-    let codes = "check: {no_finding: {codes: [zip-bomb]}}";
-    for (producer, result) in [("lumos-worker", Pass), ("somebody-else", Fail)] {
-        let mut value = changed(SCAN, finding("zip-bomb", "high"));
-        let mut clean = candidate()["evidence"]["artifact_scan"][0].clone();
-        change(&mut clean, "/producer", json!(producer));
-        change(&mut clean, "/recorded_at", json!("2026-11-10T00:00:00Z"));
-        value["evidence"]["artifact_scan"]
-            .as_array_mut()
-            .unwrap()
-            .insert(0, clean);
-        check(codes, &value, result, "");
     }
 }
 

@@ -6,6 +6,7 @@ use lumos_policy::{Bundle, Waiver};
 use proptest::prelude::*;
 use serde_json::json;
 
+use crate::operators::{SCAN, check, finding};
 use crate::world::{AS_OF, candidate, change, changed, instant, judge, one_rule};
 
 /// A rule that comes out as asked over [`candidate`].
@@ -297,4 +298,24 @@ fn a_waived_failure_still_asks_for_the_role_it_routes_to() {
     change(&mut value, "/model/purpose", json!("x"));
     let passing = crate::world::bundle("check: {cel: 'true'}\nroutes_to: security-reviewer");
     assert_eq!(judge(&passing, &value, Depth::Full, &[]).routes.len(), 0);
+}
+
+/// A later scan replaces one by the same producer, and never hides what another producer found.
+#[test]
+fn a_second_scanner_cannot_hide_a_finding() {
+    let codes = "check: {no_finding: {codes: [zip-bomb]}}";
+    for (producer, result) in [
+        ("lumos-worker", RuleResult::Pass),
+        ("somebody-else", RuleResult::Fail),
+    ] {
+        let mut value = changed(SCAN, finding("zip-bomb", "high"));
+        let mut clean = candidate()["evidence"]["artifact_scan"][0].clone();
+        change(&mut clean, "/producer", json!(producer));
+        change(&mut clean, "/recorded_at", json!("2026-11-10T00:00:00Z"));
+        value["evidence"]["artifact_scan"]
+            .as_array_mut()
+            .unwrap()
+            .insert(0, clean);
+        check(codes, &value, result, "");
+    }
 }
