@@ -6,6 +6,7 @@
 //! candidate, is above [`COST_LIMIT`] (the unit of the Kubernetes API server: one visited node).
 
 pub(crate) mod cost;
+mod order;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -93,7 +94,10 @@ impl CelError {
 #[derive(Clone)]
 pub struct Cel {
     source: String,
+    /// As written: what costs, lint and messages look at.
     tree: Arc<IdedExpr>,
+    /// With every loop in order: what runs.
+    runs: Arc<IdedExpr>,
 }
 
 impl fmt::Debug for Cel {
@@ -127,6 +131,7 @@ impl Cel {
         check_patterns(&tree)?;
         let cel = Self {
             source: source.to_owned(),
+            runs: Arc::new(order::ordered(tree.clone())),
             tree: Arc::new(tree),
         };
         cel.afford(ASSUMED)?;
@@ -154,11 +159,8 @@ impl Cel {
                 largest: size.largest,
             });
         }
-        let bytes = bound
-            .copies
-            .saturating_mul(size.bytes.max(MAX_SOURCE as u64));
-        if bytes > VALUE_LIMIT {
-            return Err(CelError::TooLarge(bytes));
+        if bound.bytes > VALUE_LIMIT {
+            return Err(CelError::TooLarge(bound.bytes));
         }
         Ok(())
     }
@@ -169,8 +171,8 @@ impl Cel {
 
     fn run(&self, scope: &Scope<'_, '_>) -> Result<cel::Value, CelError> {
         self.afford(scope.size)?;
-        cel::Value::resolve(&self.tree, &scope.context)
-            .map_err(|error| CelError::Run(first_line(&error)))
+        cel::Value::resolve(&self.runs, &scope.context)
+            .map_err(|error| CelError::Run(order::told(&error)))
     }
 
     /// The truth of this expression in `scope`.
@@ -362,6 +364,7 @@ impl Scope<'static, 'static> {
     /// `candidate`, `evidence` and `params`, converted once for all rules.
     pub(crate) fn new(candidate: &Candidate, params: &Value) -> Self {
         let mut context = cel::Context::default();
+        order::declare(&mut context);
         let document = to_cel(candidate.value());
         let evidence = candidate
             .value()

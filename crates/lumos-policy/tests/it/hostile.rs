@@ -143,15 +143,82 @@ proptest! {
 
     #[test]
     fn expressions_never_panic(source in pieces(CEL, 30)) {
-        if Cel::parse(&source).is_ok() {
-            let yaml = one_rule("check: {cel: SOURCE}")
-                .replace("SOURCE", &serde_json::to_string(&source).unwrap());
-            if let Ok(bundle) = Bundle::parse(yaml.as_bytes()) {
-                let _found = lint(&bundle);
-                let report = judge(&bundle, &candidate(), Depth::Full, &[]);
-                let _texts = (render(&report), explain(&bundle.rules()[0]), report.to_bytes());
-            }
-        }
+        judge_expression(&source);
+    }
+
+    #[test]
+    fn whole_expressions_never_panic(source in expression()) {
+        judge_expression(&source);
+    }
+}
+
+/// Whole expressions, so that more than the parser is reached: evaluation, costs, lint, messages.
+fn expression() -> impl Strategy<Value = String> {
+    let leaf = prop::sample::select(
+        &[
+            "candidate",
+            "evidence",
+            "params",
+            "1",
+            "-1",
+            "0",
+            "2.5",
+            "'a'",
+            "true",
+            "null",
+            "[]",
+            "{}",
+            "candidate.manifest.parts",
+            "candidate.model.tier",
+            "candidate.manifest.bytes",
+            "x",
+            "evidence.fairness[0].claim.metrics",
+            "params.limit",
+            "9223372036854775807",
+            "1u",
+            "b'a'",
+        ][..],
+    )
+    .prop_map(str::to_owned);
+    leaf.prop_recursive(4, 24, 3, |inner| {
+        let binary = prop::sample::select(
+            &[
+                "+", "-", "*", "/", "%", "==", "!=", "<", ">=", "&&", "||", "in",
+            ][..],
+        );
+        let with = prop::sample::select(&["all", "exists", "exists_one", "map", "filter"][..]);
+        let call = prop::sample::select(
+            &[
+                "size", "string", "int", "uint", "double", "type", "bytes", "dyn", "-", "!",
+                "nothing",
+            ][..],
+        );
+        prop_oneof![
+            (inner.clone(), binary, inner.clone()).prop_map(|(a, op, b)| format!("({a} {op} {b})")),
+            (inner.clone(), with, inner.clone()).prop_map(|(a, f, b)| format!("{a}.{f}(x, {b})")),
+            (call, inner.clone()).prop_map(|(f, a)| format!("{f}({a})")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("{a}[{b}]")),
+            (inner.clone(), inner.clone(), inner.clone())
+                .prop_map(|(a, b, c)| format!("({a} ? {b} : {c})")),
+            inner.clone().prop_map(|a| format!("has({a}.name)")),
+            inner.clone().prop_map(|a| format!("{a}.value")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("[{a}, {b}]")),
+            (inner.clone(), inner).prop_map(|(a, b)| format!("{{{a}: {b}}}")),
+        ]
+    })
+}
+
+fn judge_expression(source: &str) {
+    let yaml = one_rule("check: {cel: SOURCE}\nmessage: {cel: SOURCE}")
+        .replace("SOURCE", &serde_json::to_string(source).unwrap());
+    if let Ok(bundle) = Bundle::parse(yaml.as_bytes()) {
+        let _found = lint(&bundle);
+        let report = judge(&bundle, &candidate(), Depth::Full, &[]);
+        let _texts = (
+            render(&report),
+            explain(&bundle.rules()[0]),
+            report.to_bytes(),
+        );
     }
 }
 

@@ -7,7 +7,10 @@
 )]
 
 mod examples;
+mod expressions;
+mod guide;
 mod hostile;
+mod lints;
 mod operators;
 mod promises;
 mod refusals;

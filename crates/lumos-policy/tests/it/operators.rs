@@ -1,4 +1,4 @@
-//! Every operator and CEL: rows of a check, a change of the candidate, and the result.
+//! Every operator: rows of a check, a change of the candidate, and the result.
 
 use lumos_domain::words::{Depth, RuleResult};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::world::{bundle, candidate, change, changed, digest, judge};
 
 /// Judges `value` by one rule and compares the result and a part of what a person reads.
-fn check(body: &str, value: &Value, result: RuleResult, says: &str) {
+pub(crate) fn check(body: &str, value: &Value, result: RuleResult, says: &str) {
     let report = judge(&bundle(body), value, Depth::Full, &[]);
     let judged = &report.results[0];
     assert_eq!(judged.result, result, "{body}\n{}", judged.message);
@@ -18,11 +18,11 @@ fn check(body: &str, value: &Value, result: RuleResult, says: &str) {
     assert_eq!(report.blocked, result != Pass, "{body}");
 }
 
-use RuleResult::{Error, Fail, MissingEvidence as Missing, NotApplicable, Pass};
+use RuleResult::{Error, Fail, MissingEvidence as Missing, Pass};
 
-const SCAN: &str = "/evidence/artifact_scan/0/claim/findings";
+pub(crate) const SCAN: &str = "/evidence/artifact_scan/0/claim/findings";
 
-fn finding(code: &str, severity: &str) -> Value {
+pub(crate) fn finding(code: &str, severity: &str) -> Value {
     json!([{"code": code, "severity": severity, "path": "m.pkl", "detail": "os.system"}])
 }
 
@@ -379,23 +379,6 @@ fn scans() {
     }
 }
 
-/// A later scan replaces one by the same producer, and never hides what another producer found.
-#[test]
-fn a_second_scanner_cannot_hide_a_finding() {
-    let codes = "check: {no_finding: {codes: [zip-bomb]}}";
-    for (producer, result) in [("lumos-worker", Pass), ("somebody-else", Fail)] {
-        let mut value = changed(SCAN, finding("zip-bomb", "high"));
-        let mut clean = candidate()["evidence"]["artifact_scan"][0].clone();
-        change(&mut clean, "/producer", json!(producer));
-        change(&mut clean, "/recorded_at", json!("2026-11-10T00:00:00Z"));
-        value["evidence"]["artifact_scan"]
-            .as_array_mut()
-            .unwrap()
-            .insert(0, clean);
-        check(codes, &value, result, "");
-    }
-}
-
 #[test]
 fn licences_and_cards() {
     let expressions = |list: Value| changed("/evidence/licence/0/claim/expressions", list);
@@ -502,85 +485,5 @@ fn licences_and_cards() {
         ),
     ] {
         check(body, &value, result, says);
-    }
-}
-
-#[test]
-fn cel() {
-    let c = |source: &str| format!("check: {{cel: \"{source}\"}}");
-    for (source, result, says) in [
-        ("candidate.model.tier == 'high'", Pass, "true"),
-        (
-            "candidate.model.tier == 'low'",
-            Fail,
-            "candidate.model.tier is `high`",
-        ),
-        ("candidate.model.teir == 'low'", Error, "teir"),
-        ("candidate.model.tier > 1", Error, ""),
-        ("candidate.model.tier", Error, "not true or false"),
-        (
-            "9223372036854775807 + candidate.manifest.bytes > 0",
-            Error,
-            "",
-        ),
-        ("1 / (candidate.manifest.bytes - 10) > 0", Error, ""),
-        (
-            "has(evidence.nothing) || candidate.manifest.bytes == 10",
-            Pass,
-            "",
-        ),
-        ("evidence.nothing.size() > 0", Error, "nothing"),
-        ("nobody == 1", Error, "nobody"),
-        (
-            "evidence.fairness[0].claim.metrics.all(m, m.value >= params.limit - 0.1)",
-            Pass,
-            "",
-        ),
-        ("evidence.fairness[9].digest == ''", Error, ""),
-        ("candidate.manifest.bytes + 1 == 11", Pass, ""),
-        ("params.word == 'abc' && params.limit > 0.8", Pass, ""),
-        ("candidate.release.version.matches('^2')", Pass, ""),
-        (
-            "candidate.manifest.formats.exists(f, f in ['safetensors'])",
-            Pass,
-            "",
-        ),
-    ] {
-        check(&c(source), &candidate(), result, says);
-    }
-}
-
-#[test]
-fn when_and_status_and_time() {
-    let rule = |more: &str| format!("{more}\ncheck: {{fully_scanned: {{}}}}");
-    for (more, result, says) in [
-        (
-            "when: {cel: \"candidate.model.tier == 'low'\"}",
-            NotApplicable,
-            "applies only where",
-        ),
-        ("when: {cel: \"candidate.model.tier == 'high'\"}", Pass, ""),
-        (
-            "when: {cel: candidate.model.nothing}",
-            Error,
-            "cannot be judged",
-        ),
-        (
-            "when: {cel: candidate.model.tier}",
-            Error,
-            "not true or false",
-        ),
-        ("status: draft", NotApplicable, "draft"),
-        ("status: deprecated", NotApplicable, "deprecated"),
-        ("effective_from: 2026-11-21", Pass, ""),
-        (
-            "effective_from: 2026-11-22",
-            NotApplicable,
-            "takes effect on 2026-11-22T00:00:00Z",
-        ),
-        ("effective_to: 2026-11-21", NotApplicable, "ended"),
-        ("effective_to: 2026-11-21T00:00:01Z", Pass, ""),
-    ] {
-        check(&rule(more), &candidate(), result, says);
     }
 }

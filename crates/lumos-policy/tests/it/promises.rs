@@ -6,6 +6,7 @@ use lumos_policy::{Bundle, Waiver};
 use proptest::prelude::*;
 use serde_json::json;
 
+use crate::operators::{SCAN, check, finding};
 use crate::world::{AS_OF, candidate, change, changed, instant, judge, one_rule};
 
 /// A rule that comes out as asked over [`candidate`].
@@ -226,27 +227,40 @@ fn nothing_that_applies_blocks() {
 }
 
 /// What a candidate holds may be written by whoever is judged: a list made long turns an expression
-/// into an error, never into hours or a pass.
+/// into an error, never into hours or a pass. A plain loop still runs over many files.
 #[test]
 fn a_long_list_makes_an_expression_an_error() {
-    let bundle = crate::world::bundle(
-        "check: {cel: 'candidate.manifest.parts.all(a, candidate.manifest.parts.all(b, a.size <= b.size))'}",
-    );
+    use RuleResult::{Error, Pass};
     let parts = |n: usize| -> serde_json::Value {
         (0..n)
             .map(|i| json!({"path": format!("p{i}"), "size": 1}))
             .collect()
     };
-    for (n, result) in [(50, RuleResult::Pass), (2_000, RuleResult::Error)] {
+    let nested =
+        "candidate.manifest.parts.all(a, candidate.manifest.parts.all(b, a.size <= b.size))";
+    let whole = "candidate.manifest.parts.all(a, candidate == candidate)";
+    let plain = "candidate.manifest.parts.all(a, a.size == 1 && a.path != '')";
+    let chained = "candidate.manifest.parts.filter(a, a.size == 1).map(a, a.path).size() > 0";
+    let member = "candidate.manifest.parts.all(a, a.path in ['x'] || a.size in [1, 2])";
+    for (expression, n, result) in [
+        (nested, 50, Pass),
+        (nested, 2_000, Error),
+        (whole, 50, Pass),
+        (whole, 16_000, Error),
+        (plain, 16_000, Pass),
+        (chained, 1_000, Pass),
+        (member, 2_000, Pass),
+    ] {
+        let bundle = crate::world::bundle(&format!("check: {{cel: \"{expression}\"}}"));
         let value = changed("/manifest/parts", parts(n));
         let judged = judge(&bundle, &value, Depth::Full, &[]).results.remove(0);
-        assert_eq!(judged.result, result, "{n}: {}", judged.message);
         assert_eq!(
-            judged.message.contains("steps over lists of 2000"),
-            n == 2_000,
-            "{}",
+            judged.result, result,
+            "{expression} {n}: {}",
             judged.message
         );
+        let told = judged.message.contains(&format!("steps over lists of {n}"));
+        assert_eq!(told, result == Error, "{}", judged.message);
     }
 }
 
@@ -284,4 +298,24 @@ fn a_waived_failure_still_asks_for_the_role_it_routes_to() {
     change(&mut value, "/model/purpose", json!("x"));
     let passing = crate::world::bundle("check: {cel: 'true'}\nroutes_to: security-reviewer");
     assert_eq!(judge(&passing, &value, Depth::Full, &[]).routes.len(), 0);
+}
+
+/// A later scan replaces one by the same producer, and never hides what another producer found.
+#[test]
+fn a_second_scanner_cannot_hide_a_finding() {
+    let codes = "check: {no_finding: {codes: [zip-bomb]}}";
+    for (producer, result) in [
+        ("lumos-worker", RuleResult::Pass),
+        ("somebody-else", RuleResult::Fail),
+    ] {
+        let mut value = changed(SCAN, finding("zip-bomb", "high"));
+        let mut clean = candidate()["evidence"]["artifact_scan"][0].clone();
+        change(&mut clean, "/producer", json!(producer));
+        change(&mut clean, "/recorded_at", json!("2026-11-10T00:00:00Z"));
+        value["evidence"]["artifact_scan"]
+            .as_array_mut()
+            .unwrap()
+            .insert(0, clean);
+        check(codes, &value, result, "");
+    }
 }

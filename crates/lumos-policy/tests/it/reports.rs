@@ -40,6 +40,34 @@ fn the_same_inputs_give_the_same_bytes() {
     );
 }
 
+/// CEL mappings have no order of their own; a report must not show one that changes.
+#[test]
+fn walking_a_mapping_gives_the_same_bytes_too() {
+    for rule in [
+        "check: {cel: 'false'}\nmessage: {cel: \"candidate.model.map(k, k)[0] + candidate.release.filter(k, k != 'test')[2]\"}",
+        "check: {cel: 'candidate.model > 1'}",
+        "check: {cel: 'candidate.release.exists(k, candidate.release[k] > 1)'}",
+        "check: {cel: 'candidate[candidate.model] == 1'}",
+        "check: {cel: 'candidate.release + candidate.model == 1'}",
+    ] {
+        let bundle = bundle(rule);
+        let first = judge(&bundle, &candidate(), Depth::Full, &[]);
+        for _ in 0..20 {
+            let again = judge(&bundle, &candidate(), Depth::Full, &[]);
+            assert_eq!(again.results[0].message, first.results[0].message, "{rule}");
+            assert_eq!(again.to_bytes(), first.to_bytes(), "{rule}");
+        }
+    }
+    let named = "check: {cel: 'false'}\nmessage: {cel: 'candidate.model.map(k, k)[0]'}";
+    let judged = judge(&bundle(named), &candidate(), Depth::Full, &[])
+        .results
+        .remove(0);
+    assert_eq!(
+        judged.message, "frameworks",
+        "keys come in the order of their text"
+    );
+}
+
 #[test]
 fn a_result_says_what_was_seen_and_asked() {
     let report = judge(&bundle(RULE), &candidate(), Depth::Full, &[]);
