@@ -1,0 +1,629 @@
+//! The abstract pickle machine: stack, marks and memo hold what kind of thing a value is, not the value.
+//!
+//! Not here: judging names. Where CPython would stop with an error, this stops too; where it is laxer than
+//! CPython it only ever sees more of the bytes.
+
+use std::{collections::HashMap, io};
+
+use super::{Report, globals, input::Input, joblib};
+
+/// Why the machine stopped before `STOP`.
+#[derive(Debug)]
+pub(super) enum Halt {
+    Malformed(&'static str),
+    Bound(&'static str),
+    Io(io::Error),
+}
+
+impl Halt {
+    pub(super) const TRUNCATED: Self = Self::Malformed("the bytes end inside the pickle");
+    const UNDERFLOW: Self = Self::Malformed("the stack is empty where a value is needed");
+}
+
+impl From<io::Error> for Halt {
+    fn from(error: io::Error) -> Self {
+        // A decoder under us that met broken packed bytes ends the pickle; only the outside world is an error.
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::InvalidData
+            | io::ErrorKind::InvalidInput => {
+                Self::Malformed("the packed bytes break off inside the pickle")
+            }
+            _ => Self::Io(error),
+        }
+    }
+}
+
+/// What is known of a value. `u32` fields index what the machine remembers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Value {
+    /// Nothing that matters here.
+    Other,
+    /// Text whose bytes are remembered.
+    Text(u32),
+    /// Text that was not remembered because it cannot be a usual name.
+    Odd,
+    /// A value that was not remembered because memory for it ran out.
+    Lost,
+    /// An imported name.
+    Global(u32),
+    /// What a call of an imported name gave, or an instance of it.
+    Made(u32),
+    /// A small whole number.
+    Int(u32),
+    /// A tuple of up to eight remembered values.
+    Tuple(u32),
+}
+
+const STACK_MAX: usize = 4 << 20;
+const MEMO_MAX: usize = 16 << 20;
+const SPARSE_MAX: usize = 1 << 16;
+const GLOBALS_MAX: usize = 1 << 16;
+const TEXT_BYTES_MAX: usize = 64 << 20;
+/// No module path or name that is on a list is longer.
+const NAME_BYTES_MAX: usize = 256;
+
+#[derive(Default)]
+struct Memo {
+    dense: Vec<Option<Value>>,
+    sparse: HashMap<u64, Value>,
+    used: u64,
+}
+
+impl Memo {
+    fn put(&mut self, index: u64, value: Value) -> Result<(), Halt> {
+        let dense = usize::try_from(index)
+            .ok()
+            .filter(|i| *i < (self.dense.len() + 4096).min(MEMO_MAX));
+        let old = if let Some(i) = dense {
+            if i >= self.dense.len() {
+                self.dense.resize(i + 1, None);
+            }
+            self.dense[i].replace(value)
+        } else if self.sparse.len() < SPARSE_MAX {
+            self.sparse.insert(index, value)
+        } else {
+            return Err(Halt::Bound("more memo entries than the scanner keeps"));
+        };
+        self.used += u64::from(old.is_none());
+        Ok(())
+    }
+
+    fn get(&self, index: u64) -> Result<Value, Halt> {
+        usize::try_from(index)
+            .ok()
+            .and_then(|i| self.dense.get(i).copied().flatten())
+            .or_else(|| self.sparse.get(&index).copied())
+            .ok_or(Halt::Malformed(
+                "a memo entry is read that was never written",
+            ))
+    }
+}
+
+pub(super) struct Machine<'a> {
+    report: &'a mut Report,
+    stack: Vec<Value>,
+    marks: Vec<usize>,
+    memo: Memo,
+    text: Vec<u8>,
+    text_ends: Vec<usize>,
+    globals: Vec<(String, String)>,
+    tuples: Vec<[Value; 8]>,
+    /// What the last dictionary items said about an array that joblib wrote beside the pickle.
+    pub(super) array: joblib::Array,
+    called: bool,
+}
+
+impl<'a> Machine<'a> {
+    pub(super) fn new(report: &'a mut Report) -> Self {
+        Self {
+            report,
+            stack: Vec::new(),
+            marks: Vec::new(),
+            memo: Memo::default(),
+            text: Vec::new(),
+            text_ends: Vec::new(),
+            globals: Vec::new(),
+            tuples: Vec::new(),
+            array: joblib::Array::default(),
+            called: false,
+        }
+    }
+
+    /// Whether a callable has run.
+    pub(super) fn called(&self) -> bool {
+        self.called
+    }
+
+    /// Whether anything was imported, by name or otherwise.
+    pub(super) fn imported(&self) -> bool {
+        !self.globals.is_empty() || self.called
+    }
+
+    /// Runs to `STOP`.
+    pub(super) fn run(&mut self, input: &mut Input<'_>) -> Result<(), Halt> {
+        loop {
+            let op = input.byte()?;
+            match op {
+                b'.' => return self.pop().map(|_| ()),
+                b'(' => {
+                    if self.marks.len() >= STACK_MAX {
+                        return Err(Halt::Bound("more marks than the scanner keeps"));
+                    }
+                    self.marks.push(self.stack.len());
+                }
+                b'N' | 0x88 | 0x89 | b'}' | b']' | 0x8f | 0x97 => self.push(Value::Other)?,
+                b')' => self.push(Value::Other)?,
+                0x8c | b'X' | 0x8d | b'U' | b'T' | b'S' | b'V' => {
+                    let value = self.text_of(op, input)?;
+                    self.push(value)?;
+                }
+                b'K' | b'M' | b'J' | b'G' | b'I' | b'F' | b'L' | 0x8a | 0x8b => {
+                    let value = number(op, input)?;
+                    self.push(value)?;
+                }
+                b'C' | b'B' | 0x8e | 0x96 => {
+                    let length = length_of(op, input)?;
+                    input.skip(length)?;
+                    self.push(Value::Other)?;
+                }
+                0x94 | b'q' | b'r' | b'p' | b'h' | b'j' | b'g' => self.memo_op(op, input)?,
+                b'c' | b'i' | 0x93 | 0x82..=0x84 | b'P' | b'Q' => self.import_op(op, input)?,
+                b'R' | b'o' | 0x81 | 0x92 => self.call_op(op)?,
+                b'b' => self.build(input)?,
+                0x80 => {
+                    if input.byte()? > 5 {
+                        return Err(Halt::Malformed("the protocol is above 5"));
+                    }
+                }
+                0x95 => input.skip(8)?,
+                _ => self.stack_op(op)?,
+            }
+        }
+    }
+
+    pub(super) fn push(&mut self, value: Value) -> Result<(), Halt> {
+        if self.stack.len() >= STACK_MAX {
+            return Err(Halt::Bound(
+                "more values on the stack than the scanner keeps",
+            ));
+        }
+        self.stack.push(value);
+        Ok(())
+    }
+
+    /// Pops a value; like CPython it never reaches below the last mark.
+    pub(super) fn pop(&mut self) -> Result<Value, Halt> {
+        if self
+            .marks
+            .last()
+            .is_some_and(|mark| self.stack.len() <= *mark)
+        {
+            return Err(Halt::UNDERFLOW);
+        }
+        self.stack.pop().ok_or(Halt::UNDERFLOW)
+    }
+
+    pub(super) fn top(&self) -> Result<Value, Halt> {
+        if self
+            .marks
+            .last()
+            .is_some_and(|mark| self.stack.len() <= *mark)
+        {
+            return Err(Halt::UNDERFLOW);
+        }
+        self.stack.last().copied().ok_or(Halt::UNDERFLOW)
+    }
+
+    fn mark(&mut self) -> Result<usize, Halt> {
+        self.marks
+            .pop()
+            .ok_or(Halt::Malformed("a mark is needed and there is none"))
+    }
+
+    fn stack_op(&mut self, op: u8) -> Result<(), Halt> {
+        match op {
+            b'0' => {
+                if self.marks.last() == Some(&self.stack.len()) {
+                    self.marks.pop();
+                } else {
+                    self.pop()?;
+                }
+            }
+            b'1' => {
+                let mark = self.mark()?;
+                self.stack.truncate(mark);
+            }
+            b'2' => {
+                let top = self.top()?;
+                self.push(top)?;
+            }
+            b't' => {
+                let mark = self.mark()?;
+                let value = self.tuple_from(mark);
+                self.stack.truncate(mark);
+                self.push(value)?;
+            }
+            0x85..=0x87 => {
+                let n = usize::from(op - 0x84);
+                let floor = self.marks.last().copied().unwrap_or(0);
+                let from = self
+                    .stack
+                    .len()
+                    .checked_sub(n)
+                    .filter(|from| *from >= floor);
+                let from = from.ok_or(Halt::UNDERFLOW)?;
+                let value = self.tuple_from(from);
+                self.stack.truncate(from);
+                self.push(value)?;
+            }
+            b'd' | b'l' | 0x91 => {
+                let mark = self.mark()?;
+                self.stack.truncate(mark);
+                self.push(Value::Other)?;
+            }
+            b'a' => {
+                self.pop()?;
+                self.top()?;
+            }
+            b's' => {
+                let value = self.pop()?;
+                let key = self.pop()?;
+                self.top()?;
+                self.note_item(key, value);
+            }
+            b'e' | 0x90 => {
+                let mark = self.mark()?;
+                self.stack.truncate(mark);
+                self.top()?;
+            }
+            b'u' => {
+                let mark = self.mark()?;
+                self.note_items(mark);
+                self.stack.truncate(mark);
+                self.top()?;
+            }
+            0x98 => {
+                self.top()?;
+            }
+            _ => return Err(Halt::Malformed("a byte is no opcode")),
+        }
+        Ok(())
+    }
+
+    fn note_items(&mut self, mark: usize) {
+        // Only a short list of items can be the state of an array wrapper.
+        let items = self.stack.get(mark..).unwrap_or_default();
+        if items.len() <= 32 {
+            let pairs: Vec<_> = items
+                .chunks_exact(2)
+                .map(|pair| (pair[0], pair[1]))
+                .collect();
+            for (key, value) in pairs {
+                self.note_item(key, value);
+            }
+        }
+    }
+
+    fn note_item(&mut self, key: Value, value: Value) {
+        if let Value::Text(key) = key {
+            let mut array = self.array;
+            array.note(self.text_at(key), value);
+            self.array = array;
+        }
+    }
+
+    fn tuple_from(&mut self, from: usize) -> Value {
+        let items = self.stack.get(from..).unwrap_or_default();
+        let useful = items.iter().any(|v| !matches!(v, Value::Other));
+        if items.len() > 8 || !useful {
+            return Value::Other;
+        }
+        let (true, Ok(index)) = (
+            self.tuples.len() < STACK_MAX / 4,
+            u32::try_from(self.tuples.len()),
+        ) else {
+            return Value::Other;
+        };
+        // `Lost` marks the places after the end: no opcode pushes it onto the stack on purpose.
+        let mut tuple = [Value::Lost; 8];
+        tuple[..items.len()].copy_from_slice(items);
+        self.tuples.push(tuple);
+        Value::Tuple(index)
+    }
+
+    pub(super) fn tuple_at(&self, index: u32) -> &[Value] {
+        let tuple = usize::try_from(index).ok().and_then(|i| self.tuples.get(i));
+        let tuple = tuple.map_or(&[][..], |tuple| &tuple[..]);
+        let length = tuple
+            .iter()
+            .position(|v| *v == Value::Lost)
+            .unwrap_or(tuple.len());
+        &tuple[..length]
+    }
+
+    pub(super) fn text_at(&self, index: u32) -> &str {
+        let Ok(index) = usize::try_from(index) else {
+            return "";
+        };
+        let start = if index == 0 {
+            Some(0)
+        } else {
+            self.text_ends.get(index - 1).copied()
+        };
+        let bytes = start
+            .zip(self.text_ends.get(index))
+            .and_then(|(start, end)| self.text.get(start..*end));
+        bytes
+            .and_then(|bytes| std::str::from_utf8(bytes).ok())
+            .unwrap_or_default()
+    }
+
+    fn remember(&mut self, bytes: &[u8]) -> Value {
+        if !bytes
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || b"_.<>|=-".contains(b))
+        {
+            return Value::Odd;
+        }
+        if self.text.len() + bytes.len() > TEXT_BYTES_MAX {
+            return Value::Lost;
+        }
+        let Ok(index) = u32::try_from(self.text_ends.len()) else {
+            return Value::Lost;
+        };
+        self.text.extend_from_slice(bytes);
+        self.text_ends.push(self.text.len());
+        Value::Text(index)
+    }
+
+    fn text_of(&mut self, op: u8, input: &mut Input<'_>) -> Result<Value, Halt> {
+        if matches!(op, b'S' | b'V') {
+            let Some(line) = input.line()? else {
+                return Ok(Value::Odd);
+            };
+            if op == b'V' {
+                return Ok(self.remember(line));
+            }
+            return match line {
+                [b'\'', inner @ .., b'\''] | [b'"', inner @ .., b'"'] => Ok(self.remember(inner)),
+                _ => Err(Halt::Malformed("a string has no quotes")),
+            };
+        }
+        let length = length_of(op, input)?;
+        match usize::try_from(length) {
+            Ok(length) if length <= NAME_BYTES_MAX => {
+                let bytes = input.take(length)?;
+                Ok(self.remember(bytes))
+            }
+            _ => {
+                input.skip(length)?;
+                Ok(Value::Odd)
+            }
+        }
+    }
+
+    fn memo_op(&mut self, op: u8, input: &mut Input<'_>) -> Result<(), Halt> {
+        let index = match op {
+            0x94 => self.memo.used,
+            b'q' | b'h' => u64::from(input.byte()?),
+            b'r' | b'j' => u64::from(u32::from_le_bytes(input.array()?)),
+            _ => {
+                let line = input
+                    .line()?
+                    .and_then(|line| std::str::from_utf8(line).ok());
+                let index = line.and_then(|line| line.trim().parse().ok());
+                index.ok_or(Halt::Malformed("a memo index is no number"))?
+            }
+        };
+        if matches!(op, b'h' | b'j' | b'g') {
+            let value = self.memo.get(index)?;
+            self.push(value)
+        } else {
+            let top = self.top()?;
+            self.memo.put(index, top)
+        }
+    }
+
+    fn import_op(&mut self, op: u8, input: &mut Input<'_>) -> Result<(), Halt> {
+        let value = match op {
+            b'c' | b'i' => {
+                let module = input.line()?.map(String::from_utf8_lossy).map(String::from);
+                let name = input.line()?.map(String::from_utf8_lossy).map(String::from);
+                let global = match (module, name) {
+                    (Some(module), Some(name)) => self.import(module, name)?,
+                    _ => self.import_unnamed(),
+                };
+                if op == b'c' {
+                    global
+                } else {
+                    let mark = self.mark()?;
+                    self.stack.truncate(mark);
+                    self.call(global)
+                }
+            }
+            0x93 => {
+                let name = self.pop()?;
+                let module = self.pop()?;
+                match (module, name) {
+                    (Value::Text(module), Value::Text(name)) => {
+                        let (module, name) = (
+                            self.text_at(module).to_owned(),
+                            self.text_at(name).to_owned(),
+                        );
+                        self.import(module, name)?
+                    }
+                    (Value::Lost, _) | (_, Value::Lost) => {
+                        return Err(Halt::Bound(
+                            "an import by a name the scanner had no room to keep",
+                        ));
+                    }
+                    _ => self.import_unnamed(),
+                }
+            }
+            0x82..=0x84 => {
+                input.skip(match op {
+                    0x82 => 1,
+                    0x83 => 2,
+                    _ => 4,
+                })?;
+                self.report.extension_codes += 1;
+                self.called = true;
+                Value::Other
+            }
+            b'P' => {
+                input.line()?;
+                Value::Other
+            }
+            _ => {
+                self.pop()?;
+                Value::Other
+            }
+        };
+        self.push(value)
+    }
+
+    /// An import whose name cannot be read off the pickle. It runs the import machinery, so it counts as a call.
+    fn import_unnamed(&mut self) -> Value {
+        self.report.computed_names += 1;
+        self.called = true;
+        Value::Other
+    }
+
+    fn import(&mut self, module: String, name: String) -> Result<Value, Halt> {
+        let module = globals::printable(&module);
+        let name = globals::printable(&name);
+        if let Some(known) = self
+            .globals
+            .iter()
+            .rev()
+            .take(64)
+            .position(|g| g.0 == module && g.1 == name)
+        {
+            let index = self.globals.len() - 1 - known;
+            return Ok(Value::Global(u32::try_from(index).unwrap_or(u32::MAX)));
+        }
+        if self.globals.len() >= GLOBALS_MAX || self.report.globals.len() >= GLOBALS_MAX {
+            return Err(Halt::Bound("more imports than the scanner keeps"));
+        }
+        self.report.globals.insert((module.clone(), name.clone()));
+        self.globals.push((module, name));
+        Ok(u32::try_from(self.globals.len() - 1).map_or(Value::Other, Value::Global))
+    }
+
+    pub(super) fn global_at(&self, index: u32) -> Option<(&str, &str)> {
+        let global = self.globals.get(usize::try_from(index).ok()?)?;
+        Some((&global.0, &global.1))
+    }
+
+    fn call_op(&mut self, op: u8) -> Result<(), Halt> {
+        let mut args = Value::Other;
+        let callable = match op {
+            b'o' => {
+                let mark = self.mark()?;
+                let callable = self.stack.get(mark).copied();
+                joblib::refuse_indirect(self, self.stack.get(mark + 1..).unwrap_or_default())?;
+                self.stack.truncate(mark);
+                callable.ok_or(Halt::UNDERFLOW)?
+            }
+            0x92 => {
+                self.pop()?;
+                self.pop()?;
+                self.pop()?
+            }
+            _ => {
+                args = self.pop()?;
+                self.pop()?
+            }
+        };
+        if let Value::Tuple(args) = args {
+            joblib::refuse_indirect(self, self.tuple_at(args))?;
+        }
+        let made = self.call(callable);
+        let made = joblib::dtype(self, made, args).unwrap_or(made);
+        self.push(made)
+    }
+
+    fn call(&mut self, callable: Value) -> Value {
+        self.called = true;
+        if let Value::Global(index) = callable {
+            return Value::Made(index);
+        }
+        self.report.computed_calls += 1;
+        Value::Other
+    }
+
+    /// `BUILD` calls `__setstate__`, and it is where joblib puts the bytes of an array into the stream.
+    fn build(&mut self, input: &mut Input<'_>) -> Result<(), Halt> {
+        self.pop()?;
+        let object = self.top()?;
+        self.called = true;
+        if let Value::Made(index) = object
+            && self
+                .global_at(index)
+                .is_some_and(|(module, name)| joblib::is_wrapper(module, name))
+        {
+            let array = std::mem::take(&mut self.array);
+            return joblib::skip_array(self, array, input);
+        }
+        Ok(())
+    }
+}
+
+fn number(op: u8, input: &mut Input<'_>) -> Result<Value, Halt> {
+    let small = |n: u32| Value::Int(n);
+    Ok(match op {
+        b'K' => small(u32::from(input.byte()?)),
+        b'M' => small(u32::from(u16::from_le_bytes(input.array()?))),
+        b'J' => u32::try_from(i32::from_le_bytes(input.array()?)).map_or(Value::Other, Value::Int),
+        b'G' => {
+            input.skip(8)?;
+            Value::Other
+        }
+        0x8a | 0x8b => {
+            let length = length_of(op, input)?;
+            input.skip(length)?;
+            Value::Other
+        }
+        _ => {
+            let line = input.line()?;
+            let plain = |b: &u8| b.is_ascii_alphanumeric() || b"+-._ \r".contains(b);
+            if !line.is_some_and(|line| {
+                !line.is_empty() && line.iter().all(plain) && is_number(op, line)
+            }) {
+                return Err(Halt::Malformed("a number is not written as one"));
+            }
+            Value::Other
+        }
+    })
+}
+
+/// Whether Python's `int` or `float` could read this line. Laxer than Python on underscores and signs.
+fn is_number(op: u8, line: &[u8]) -> bool {
+    if op != b'F' {
+        return line.iter().any(u8::is_ascii_digit)
+            && line
+                .iter()
+                .all(|b| b.is_ascii_digit() || b"+-_ \rLl".contains(b));
+    }
+    let text = std::str::from_utf8(line)
+        .unwrap_or_default()
+        .trim()
+        .replace('_', "");
+    text.parse::<f64>().is_ok()
+}
+
+/// The length of the payload that follows, by the width of its field.
+fn length_of(op: u8, input: &mut Input<'_>) -> Result<u64, Halt> {
+    match op {
+        0x8c | b'U' | b'C' | 0x8a => Ok(u64::from(input.byte()?)),
+        b'X' | b'B' => Ok(u64::from(u32::from_le_bytes(input.array()?))),
+        b'T' | 0x8b => u64::try_from(i32::from_le_bytes(input.array()?))
+            .map_err(|_| Halt::Malformed("a length is negative")),
+        _ => {
+            let length = u64::from_le_bytes(input.array()?);
+            i64::try_from(length).map_err(|_| Halt::Malformed("a length is above 2^63"))?;
+            Ok(length)
+        }
+    }
+}
