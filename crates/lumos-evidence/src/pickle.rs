@@ -225,3 +225,6 @@ fn walk(input: &mut Input<'_>) -> io::Result<Report> {
         debug_assert!(input.offset() > start, "a pickle takes at least its STOP");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -367,3 +367,6 @@ impl Read for &mut Told<'_> {
         Ok(n)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -275,3 +275,6 @@ impl Seek for Window<'_> {
         Ok(self.at)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,10 @@ pub fn trust(module: &str, name: &str) -> Trust {
             .strip_prefix(root)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
-    let class = is_class_name(name) && CLASSES_OF.iter().any(|root| within(root));
+    let class = is_class_name(name)
+        && !FOREIGN_CLASSES.contains(&name)
+        && CLASSES_OF.iter().any(|root| within(root))
+        && !NO_CLASSES_OF.iter().any(|root| within(root));
     if exact || class {
         Trust::Allowed
     } else {
@@ -58,6 +61,9 @@ fn is_known_bad(module: &str, name: &str) -> bool {
     {
         return true;
     }
+    if name.split('.').any(|part| BAD_DUNDERS.contains(&part)) {
+        return true;
+    }
     if matches!(root, "builtins" | "__builtin__" | "__builtins__") {
         return full().any(|part| BAD_BUILTINS.contains(&part));
     }
@@ -67,9 +73,6 @@ fn is_known_bad(module: &str, name: &str) -> bool {
         || BAD_NAMES
             .iter()
             .any(|(m, names)| *m == module && names.contains(&name))
-        || name.split('.').any(|part| {
-            part.starts_with("__") && part.ends_with("__") && BAD_DUNDERS.contains(&part)
-        })
 }
 
 /// A name as it may stand in evidence: control and non-ASCII characters escaped, at most 256 characters.
@@ -394,7 +397,10 @@ const CLASSES_OF: &[&str] = &[
     "scipy.spatial",
     "torch.nn",
     "torch.optim",
-    "transformers",
+    "transformers.models",
+    "transformers.configuration_utils",
+    "transformers.tokenization_utils_base",
+    "transformers.training_args",
     "tokenizers",
     "lightgbm",
     "xgboost",
@@ -402,6 +408,48 @@ const CLASSES_OF: &[&str] = &[
     "statsmodels",
     "imblearn",
     "category_encoders",
+];
+
+/// Parts of those packages that open files, download, or hold other packages' tools.
+const NO_CLASSES_OF: &[&str] = &["sklearn.datasets", "sklearn.utils", "sklearn.externals"];
+
+/// Classes that such packages import from elsewhere and so hand on under their own name.
+const FOREIGN_CLASSES: &[&str] = &[
+    "Path",
+    "PosixPath",
+    "GzipFile",
+    "BZ2File",
+    "LZMAFile",
+    "ZipFile",
+    "TarFile",
+    "FileIO",
+    "BytesIO",
+    "Popen",
+    "Process",
+    "Pool",
+    "ThreadPool",
+    "ThreadPoolExecutor",
+    "ProcessPoolExecutor",
+    "Thread",
+    "Memory",
+    "MemmappingPool",
+    "Parallel",
+    "Request",
+    "Session",
+    "TemporaryDirectory",
+    "NamedTemporaryFile",
+    "TemporaryFile",
+    "Environment",
+    "Template",
+    "Formatter",
+    "CDLL",
+    "Unpickler",
+    "Interpreter",
+    "FunctionType",
+    "MethodType",
+    "ModuleType",
+    "CodeType",
+    "Any",
 ];
 
 const ALLOWED: &[(&str, &[&str])] = &[
@@ -677,6 +725,8 @@ mod tests {
             ),
             ("sklearn.utils", "shuffle", Unknown),
             ("sklearn", "utils.os.system", KnownBad),
+            ("sklearn.pipeline", "Memory", Unknown),
+            ("sklearn.datasets._openml", "GzipFile", Unknown),
             ("sklearn.base", "Base.mixin", Unknown),
             ("sklearnx", "Thing", Unknown),
             ("os", "system", KnownBad),
