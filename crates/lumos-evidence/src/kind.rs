@@ -24,9 +24,6 @@ pub fn of(path: &str, format: Format) -> PartKind {
             .skip(1)
             .any(|component| component == folder)
     };
-    let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| stem.starts_with(prefix));
-    let is_document = matches!(extension, "" | "md" | "txt" | "rst");
-
     if name == "adapter_config.json" || (stem == "adapter_model" && is_weight_format(format)) {
         return PartKind::Adapter;
     }
@@ -38,6 +35,14 @@ pub fn of(path: &str, format: Format) -> PartKind {
     if !format.is_text() {
         return PartKind::Backbone;
     }
+    of_text(name, extension)
+}
+
+/// What of the model a text file of this name (in lower case) is.
+fn of_text(name: &str, extension: &str) -> PartKind {
+    let stem = name.split('.').next().unwrap_or_default();
+    let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| stem.starts_with(prefix));
+    let is_document = matches!(extension, "" | "md" | "txt" | "rst");
     match extension {
         "py" | "pyi" | "ipynb" | "sh" | "js" | "lua" | "rego" | "cel" => {
             return PartKind::DecisionLogic;

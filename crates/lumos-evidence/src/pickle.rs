@@ -1,6 +1,6 @@
 //! What a pickle would do when loaded, found by walking its opcodes and never by loading it.
 //!
-//! Protocols 0 to 5, as CPython's `pickletools` and `_pickle.c` define them. The walk keeps an abstract stack and
+//! Protocols 0 to 5, as `CPython`'s `pickletools` and `_pickle.c` define them. The walk keeps an abstract stack and
 //! memo, so that a name is followed through `PUT`, `GET`, `MEMOIZE` and `DUP` to the `STACK_GLOBAL` that uses it.
 //! Payloads are skipped. Not here: what the findings mean for a release; policy says that.
 

@@ -11,7 +11,7 @@ use crate::{
     archive,
     claim::{Finding, NotFullyScanned},
     format::{Format, HEAD_BYTES},
-    numpy, pickle, safetensors,
+    gguf, keras, numpy, onnx, pickle, safetensors,
     scan::Limits,
 };
 
@@ -133,8 +133,29 @@ pub(crate) fn scan(
             context.unfinished(path, format!("this scanner does not unpack {format}"));
             format
         }
-        Format::Gguf | Format::Onnx | Format::Hdf5 => {
-            context.unfinished(path, format!("this scanner does not look inside {format}"));
+        Format::Gguf | Format::Onnx => {
+            let problems = match format {
+                Format::Gguf => gguf::check(whole, size)?,
+                _ => onnx::check(whole)?,
+            };
+            for (code, severity, detail) in problems {
+                context.found(path, code, severity, detail);
+                if code.ends_with("-malformed") {
+                    context.unfinished(path, "the file does not follow its format");
+                }
+            }
+            format
+        }
+        // JSON starts with a brace or bracket, neither of which is a pickle opcode.
+        Format::Hdf5 | Format::Json => {
+            if keras::has_code(whole)? {
+                context.found(
+                    path,
+                    "keras-lambda",
+                    Severity::High,
+                    "a Keras layer carries code",
+                );
+            }
             format
         }
         _ => undeclared(context, path, format, whole)?,

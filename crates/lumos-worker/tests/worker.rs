@@ -1,4 +1,5 @@
 //! The worker from outside: it inspects, it cannot break out, and the parent survives whatever the child does.
+#![cfg(test)]
 
 use std::{
     fs,

@@ -24,11 +24,7 @@ pub(crate) fn scan(
         let mut block = [0; BLOCK];
         if let Err(e) = bytes.read_exact(&mut block) {
             if e.kind() == io::ErrorKind::UnexpectedEof {
-                return Ok(broken(
-                    context,
-                    path,
-                    "the archive ends without its end mark",
-                ));
+                return broken(context, path, "the archive ends without its end mark");
             }
             return Err(e);
         }
@@ -36,11 +32,7 @@ pub(crate) fn scan(
             return Ok(());
         }
         let Some(size) = number(&block[124..136]).filter(|_| checksum_holds(&block)) else {
-            return Ok(broken(
-                context,
-                path,
-                "a member header does not follow the format",
-            ));
+            return broken(context, path, "a member header does not follow the format");
         };
         let padding = size.wrapping_neg() % BLOCK as u64;
         let mut body = bytes.take(size);
@@ -60,44 +52,41 @@ pub(crate) fn scan(
                 let inner = format!("{path}!{}", shown(&name));
                 stream::member(context, &inner, Some(size), &mut body, depth + 1)?;
             }
-            b'1' | b'2' => {
+            kind @ (b'1' | b'2' | b'5' | b'g') => {
                 let name = long_name.take().unwrap_or_else(|| name_of(&block));
                 judge_name(context, path, "tar", &name);
-                let target = until_nul(&block[157..257]);
-                let detail = format!(
-                    "member `{}` is a link to `{}`",
-                    shown(&name),
-                    shown(&target)
-                );
-                context.found(path, "tar-link", Severity::High, detail);
-            }
-            b'5' | b'g' => {
-                let name = long_name.take().unwrap_or_else(|| name_of(&block));
-                judge_name(context, path, "tar", &name);
+                if matches!(kind, b'1' | b'2') {
+                    let target = until_nul(&block[157..257]);
+                    let detail = format!(
+                        "member `{}` is a link to `{}`",
+                        shown(&name),
+                        shown(&target)
+                    );
+                    context.found(path, "tar-link", Severity::High, detail);
+                }
             }
             _ => {
-                return Ok(broken(
+                return broken(
                     context,
                     path,
                     "a member is of a kind this scanner does not read",
-                ));
+                );
             }
         }
         let left = body.limit();
-        if crate::digest::drain(&mut body)? < left {
-            return Ok(broken(context, path, "the archive ends inside a member"));
-        }
-        if crate::digest::drain(&mut bytes.take(padding))? < padding {
-            return Ok(broken(context, path, "the archive ends inside a member"));
+        let missing = crate::digest::drain(&mut body)? < left;
+        if missing || crate::digest::drain(&mut bytes.take(padding))? < padding {
+            return broken(context, path, "the archive ends inside a member");
         }
     }
     context.unfinished(path, "the archive has more members than are scanned");
     Ok(())
 }
 
-fn broken(context: &mut Context<'_>, path: &str, what: &str) {
+fn broken(context: &mut Context<'_>, path: &str, what: &str) -> io::Result<()> {
     context.found(path, "tar-malformed", Severity::Medium, what);
     context.unfinished(path, what);
+    Ok(())
 }
 
 /// An octal number, or a base-256 one when the top bit is set.

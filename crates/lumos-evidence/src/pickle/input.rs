@@ -113,7 +113,7 @@ impl<'r> Input<'r> {
     }
 
     /// The bytes up to the next line feed, which is taken but not given. A longer line than the buffer is not one
-    /// that CPython writes for any number or name, so it is skipped and given as `None`.
+    /// that `CPython` writes for any number or name, so it is skipped and given as `None`.
     pub(super) fn line(&mut self) -> Result<Option<&[u8]>, Halt> {
         if let Some(n) = self.visible_line() {
             self.taken(n + 1);

@@ -1,10 +1,18 @@
 //! The abstract pickle machine: stack, marks and memo hold what kind of thing a value is, not the value.
 //!
-//! Not here: judging names. Where CPython would stop with an error, this stops too; where it is laxer than
-//! CPython it only ever sees more of the bytes.
+//! Not here: judging names. Where `CPython` would stop with an error, this stops too; where it is laxer than
+//! `CPython` it only ever sees more of the bytes.
 
-use std::{collections::HashMap, io};
+mod argument;
+mod import;
+mod memo;
 
+use std::io;
+
+use self::{
+    argument::{length_of, number},
+    memo::Memo,
+};
 use super::{Report, globals, input::Input, joblib};
 
 /// Why the machine stopped before `STOP`.
@@ -56,49 +64,10 @@ pub(super) enum Value {
 }
 
 const STACK_MAX: usize = 4 << 20;
-const MEMO_MAX: usize = 16 << 20;
-const SPARSE_MAX: usize = 1 << 16;
 const GLOBALS_MAX: usize = 1 << 16;
 const TEXT_BYTES_MAX: usize = 64 << 20;
 /// No module path or name that is on a list is longer.
 const NAME_BYTES_MAX: usize = 256;
-
-#[derive(Default)]
-struct Memo {
-    dense: Vec<Option<Value>>,
-    sparse: HashMap<u64, Value>,
-    used: u64,
-}
-
-impl Memo {
-    fn put(&mut self, index: u64, value: Value) -> Result<(), Halt> {
-        let dense = usize::try_from(index)
-            .ok()
-            .filter(|i| *i < (self.dense.len() + 4096).min(MEMO_MAX));
-        let old = if let Some(i) = dense {
-            if i >= self.dense.len() {
-                self.dense.resize(i + 1, None);
-            }
-            self.dense[i].replace(value)
-        } else if self.sparse.len() < SPARSE_MAX {
-            self.sparse.insert(index, value)
-        } else {
-            return Err(Halt::Bound("more memo entries than the scanner keeps"));
-        };
-        self.used += u64::from(old.is_none());
-        Ok(())
-    }
-
-    fn get(&self, index: u64) -> Result<Value, Halt> {
-        usize::try_from(index)
-            .ok()
-            .and_then(|i| self.dense.get(i).copied().flatten())
-            .or_else(|| self.sparse.get(&index).copied())
-            .ok_or(Halt::Malformed(
-                "a memo entry is read that was never written",
-            ))
-    }
-}
 
 pub(super) struct Machine<'a> {
     report: &'a mut Report,
@@ -192,7 +161,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Pops a value; like CPython it never reaches below the last mark.
+    /// Pops a value; like `CPython` it never reaches below the last mark.
     pub(super) fn pop(&mut self) -> Result<Value, Halt> {
         if self
             .marks
@@ -425,97 +394,6 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn import_op(&mut self, op: u8, input: &mut Input<'_>) -> Result<(), Halt> {
-        let value = match op {
-            b'c' | b'i' => {
-                let module = input.line()?.map(String::from_utf8_lossy).map(String::from);
-                let name = input.line()?.map(String::from_utf8_lossy).map(String::from);
-                let global = match (module, name) {
-                    (Some(module), Some(name)) => self.import(module, name)?,
-                    _ => self.import_unnamed(),
-                };
-                if op == b'c' {
-                    global
-                } else {
-                    let mark = self.mark()?;
-                    self.stack.truncate(mark);
-                    self.call(global)
-                }
-            }
-            0x93 => {
-                let name = self.pop()?;
-                let module = self.pop()?;
-                match (module, name) {
-                    (Value::Text(module), Value::Text(name)) => {
-                        let (module, name) = (
-                            self.text_at(module).to_owned(),
-                            self.text_at(name).to_owned(),
-                        );
-                        self.import(module, name)?
-                    }
-                    (Value::Lost, _) | (_, Value::Lost) => {
-                        return Err(Halt::Bound(
-                            "an import by a name the scanner had no room to keep",
-                        ));
-                    }
-                    _ => self.import_unnamed(),
-                }
-            }
-            0x82..=0x84 => {
-                input.skip(match op {
-                    0x82 => 1,
-                    0x83 => 2,
-                    _ => 4,
-                })?;
-                self.report.extension_codes += 1;
-                self.called = true;
-                Value::Other
-            }
-            b'P' => {
-                input.line()?;
-                Value::Other
-            }
-            _ => {
-                self.pop()?;
-                Value::Other
-            }
-        };
-        self.push(value)
-    }
-
-    /// An import whose name cannot be read off the pickle. It runs the import machinery, so it counts as a call.
-    fn import_unnamed(&mut self) -> Value {
-        self.report.computed_names += 1;
-        self.called = true;
-        Value::Other
-    }
-
-    fn import(&mut self, module: String, name: String) -> Result<Value, Halt> {
-        let module = globals::printable(&module);
-        let name = globals::printable(&name);
-        if let Some(known) = self
-            .globals
-            .iter()
-            .rev()
-            .take(64)
-            .position(|g| g.0 == module && g.1 == name)
-        {
-            let index = self.globals.len() - 1 - known;
-            return Ok(Value::Global(u32::try_from(index).unwrap_or(u32::MAX)));
-        }
-        if self.globals.len() >= GLOBALS_MAX || self.report.globals.len() >= GLOBALS_MAX {
-            return Err(Halt::Bound("more imports than the scanner keeps"));
-        }
-        self.report.globals.insert((module.clone(), name.clone()));
-        self.globals.push((module, name));
-        Ok(u32::try_from(self.globals.len() - 1).map_or(Value::Other, Value::Global))
-    }
-
-    pub(super) fn global_at(&self, index: u32) -> Option<(&str, &str)> {
-        let global = self.globals.get(usize::try_from(index).ok()?)?;
-        Some((&global.0, &global.1))
-    }
-
     fn call_op(&mut self, op: u8) -> Result<(), Halt> {
         let mut args = Value::Other;
         let callable = match op {
@@ -567,63 +445,5 @@ impl<'a> Machine<'a> {
             return joblib::skip_array(self, array, input);
         }
         Ok(())
-    }
-}
-
-fn number(op: u8, input: &mut Input<'_>) -> Result<Value, Halt> {
-    let small = |n: u32| Value::Int(n);
-    Ok(match op {
-        b'K' => small(u32::from(input.byte()?)),
-        b'M' => small(u32::from(u16::from_le_bytes(input.array()?))),
-        b'J' => u32::try_from(i32::from_le_bytes(input.array()?)).map_or(Value::Other, Value::Int),
-        b'G' => {
-            input.skip(8)?;
-            Value::Other
-        }
-        0x8a | 0x8b => {
-            let length = length_of(op, input)?;
-            input.skip(length)?;
-            Value::Other
-        }
-        _ => {
-            let line = input.line()?;
-            let plain = |b: &u8| b.is_ascii_alphanumeric() || b"+-._ \r".contains(b);
-            if !line.is_some_and(|line| {
-                !line.is_empty() && line.iter().all(plain) && is_number(op, line)
-            }) {
-                return Err(Halt::Malformed("a number is not written as one"));
-            }
-            Value::Other
-        }
-    })
-}
-
-/// Whether Python's `int` or `float` could read this line. Laxer than Python on underscores and signs.
-fn is_number(op: u8, line: &[u8]) -> bool {
-    if op != b'F' {
-        return line.iter().any(u8::is_ascii_digit)
-            && line
-                .iter()
-                .all(|b| b.is_ascii_digit() || b"+-_ \rLl".contains(b));
-    }
-    let text = std::str::from_utf8(line)
-        .unwrap_or_default()
-        .trim()
-        .replace('_', "");
-    text.parse::<f64>().is_ok()
-}
-
-/// The length of the payload that follows, by the width of its field.
-fn length_of(op: u8, input: &mut Input<'_>) -> Result<u64, Halt> {
-    match op {
-        0x8c | b'U' | b'C' | 0x8a => Ok(u64::from(input.byte()?)),
-        b'X' | b'B' => Ok(u64::from(u32::from_le_bytes(input.array()?))),
-        b'T' | 0x8b => u64::try_from(i32::from_le_bytes(input.array()?))
-            .map_err(|_| Halt::Malformed("a length is negative")),
-        _ => {
-            let length = u64::from_le_bytes(input.array()?);
-            i64::try_from(length).map_err(|_| Halt::Malformed("a length is above 2^63"))?;
-            Ok(length)
-        }
     }
 }

@@ -109,6 +109,20 @@ fn each_format_goes_to_its_scanner() {
         &["tar-malformed"],
         1,
     );
+    check(
+        "a.h5",
+        b"\x89HDF\r\n\x1a\n{\"class_name\": \"Lambda\"}",
+        &["keras-lambda"],
+        0,
+    );
+    check(
+        "config.json",
+        b"{\"class_name\": \"Lambda\"}",
+        &["keras-lambda"],
+        0,
+    );
+    check("a.onnx", b"\x08\x07\x12\x04acme", &[], 0);
+    check("a.gguf", b"GGUF\x03\0\0\0", &["gguf-malformed"], 1);
     check("a.7z", b"7z\xbc\xaf\x27\x1c", &[], 1);
     check("a.xz", b"\xfd7zXZ\0", &[], 1);
     check("a.bz2", b"BZh9", &[], 1);

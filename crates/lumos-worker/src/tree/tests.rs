@@ -71,7 +71,7 @@ fn a_file_that_cannot_be_read_is_named() {
 
     let tree = folder(&[("a.txt", b"1"), ("closed.txt", b"2")]);
     let closed = tree.path().join("closed.txt");
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
     if File::open(&closed).is_ok() {
         println!("this user may read everything: the unreadable file is not judged");
         return;
