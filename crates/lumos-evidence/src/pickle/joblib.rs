@@ -13,21 +13,39 @@ use super::{
 
 const UNCLEAR: Halt = Halt::Bound("an array of joblib whose size is not plain");
 
-/// What was learned about the array that is about to follow.
+/// What was learned about the state of the wrapper whose array is about to follow.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Array {
+    /// The dictionary this was learned from.
+    dict: u32,
     shape: Option<Value>,
     dtype: Option<Value>,
     aligned: bool,
+    /// Whether the dictionary was also set in a way that was not followed.
+    unclear: bool,
 }
 
 impl Array {
-    pub(super) fn note(&mut self, key: &str, value: Value) {
-        match key {
-            "shape" => self.shape = Some(value),
-            "dtype" => self.dtype = Some(value),
-            "numpy_array_alignment_bytes" => self.aligned = matches!(value, Value::Int(_)),
-            _ => {}
+    /// Takes in the `items` (key, value, key, value…) that are set in `dict`.
+    pub(super) fn note(&mut self, machine: &Machine<'_>, dict: u32, items: &[Value]) {
+        if dict != self.dict {
+            *self = Self {
+                dict,
+                ..Self::default()
+            };
+        }
+        self.unclear |= items.len() > 32;
+        for pair in items.chunks(2).take(16) {
+            match *pair {
+                [Value::Text(key), value] => match machine.text_at(key) {
+                    "shape" => self.shape = Some(value),
+                    "dtype" => self.dtype = Some(value),
+                    "numpy_array_alignment_bytes" => self.aligned = matches!(value, Value::Int(_)),
+                    _ => {}
+                },
+                // A key that was not read could be any of them.
+                _ => self.unclear = true,
+            }
         }
     }
 }
@@ -65,9 +83,10 @@ pub(super) fn refuse_indirect(machine: &Machine<'_>, args: &[Value]) -> Result<(
 pub(super) fn skip_array(
     machine: &Machine<'_>,
     array: Array,
+    state: Value,
     input: &mut Input<'_>,
 ) -> Result<(), Halt> {
-    if !array.aligned {
+    if !array.aligned || array.unclear || state != Value::Dict(array.dict) {
         return Err(UNCLEAR);
     }
     let Some(Value::Tuple(dtype)) = array.dtype else {
@@ -78,16 +97,16 @@ pub(super) fn skip_array(
     };
     let code = machine.text_at(code);
     let width = code.get(1..).and_then(|width| width.parse::<u64>().ok());
+    // The width of text and records may be changed by the state of the dtype, so only plain numbers are plain.
     let width = match (code.get(..1), width) {
-        (Some("U"), Some(width)) => width.checked_mul(4),
-        (Some("b" | "i" | "u" | "f" | "c" | "S" | "V" | "m" | "M"), Some(width)) => Some(width),
+        (Some("b" | "i" | "u" | "f" | "c" | "m" | "M"), width) => width,
         _ => None,
     };
     let mut bytes = width.ok_or(UNCLEAR)?;
     let dimensions = match array.shape {
         Some(Value::Tuple(shape)) => machine.tuple_at(shape),
-        // The empty tuple is not remembered: an array of no dimensions has one element.
-        Some(Value::Other) => &[],
+        // An array of no dimensions has one element.
+        Some(Value::EmptyTuple) => &[],
         _ => return Err(UNCLEAR),
     };
     for dimension in dimensions {

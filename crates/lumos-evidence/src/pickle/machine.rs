@@ -59,6 +59,10 @@ pub(super) enum Value {
     Made(u32),
     /// A small whole number.
     Int(u32),
+    /// The empty tuple.
+    EmptyTuple,
+    /// A dictionary that began empty, by number.
+    Dict(u32),
     /// A tuple of up to eight remembered values.
     Tuple(u32),
 }
@@ -81,6 +85,7 @@ pub(super) struct Machine<'a> {
     /// What the last dictionary items said about an array that joblib wrote beside the pickle.
     pub(super) array: joblib::Array,
     called: bool,
+    dicts: u32,
 }
 
 impl<'a> Machine<'a> {
@@ -96,6 +101,7 @@ impl<'a> Machine<'a> {
             tuples: Vec::new(),
             array: joblib::Array::default(),
             called: false,
+            dicts: 0,
         }
     }
 
@@ -121,8 +127,12 @@ impl<'a> Machine<'a> {
                     }
                     self.marks.push(self.stack.len());
                 }
-                b'N' | 0x88 | 0x89 | b'}' | b']' | 0x8f | 0x97 => self.push(Value::Other)?,
-                b')' => self.push(Value::Other)?,
+                b'N' | 0x88 | 0x89 | b']' | 0x8f | 0x97 => self.push(Value::Other)?,
+                b')' => self.push(Value::EmptyTuple)?,
+                b'}' => {
+                    self.dicts = self.dicts.wrapping_add(1);
+                    self.push(Value::Dict(self.dicts))?;
+                }
                 0x8c | b'X' | 0x8d | b'U' | b'T' | b'S' | b'V' => {
                     let value = self.text_of(op, input)?;
                     self.push(value)?;
@@ -236,10 +246,8 @@ impl<'a> Machine<'a> {
                 self.top()?;
             }
             b's' => {
-                let value = self.pop()?;
-                let key = self.pop()?;
-                self.top()?;
-                self.note_item(key, value);
+                let from = self.stack.len().checked_sub(2).ok_or(Halt::UNDERFLOW)?;
+                self.set_items(from)?;
             }
             b'e' | 0x90 => {
                 let mark = self.mark()?;
@@ -248,9 +256,7 @@ impl<'a> Machine<'a> {
             }
             b'u' => {
                 let mark = self.mark()?;
-                self.note_items(mark);
-                self.stack.truncate(mark);
-                self.top()?;
+                self.set_items(mark)?;
             }
             0x98 => {
                 self.top()?;
@@ -260,24 +266,23 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn note_items(&mut self, mark: usize) {
-        // Only a short list of items can be the state of an array wrapper.
-        let items = self.stack.get(mark..).unwrap_or_default();
-        if items.len() <= 32 {
-            let pairs: Vec<_> = items
-                .chunks_exact(2)
-                .map(|pair| (pair[0], pair[1]))
-                .collect();
-            for (key, value) in pairs {
-                self.note_item(key, value);
-            }
-        }
+    /// Takes the items from `from` off the stack; the dictionary they go into stays.
+    fn set_items(&mut self, from: usize) -> Result<(), Halt> {
+        let floor = self.marks.last().copied().unwrap_or(0);
+        let below = from.checked_sub(1).filter(|below| *below >= floor);
+        let dict = below.and_then(|below| self.stack.get(below).copied());
+        self.note_items(dict.ok_or(Halt::UNDERFLOW)?, from);
+        self.stack.truncate(from);
+        Ok(())
     }
 
-    fn note_item(&mut self, key: Value, value: Value) {
-        if let Value::Text(key) = key {
+    /// Remembers what `items`, on the stack from `from`, set in the dictionary below them. Costs nothing until a
+    /// wrapper of joblib has been imported.
+    fn note_items(&mut self, dict: Value, from: usize) {
+        let Value::Dict(dict) = dict else { return };
+        if self.globals.iter().any(|(m, n)| joblib::is_wrapper(m, n)) {
             let mut array = self.array;
-            array.note(self.text_at(key), value);
+            array.note(self, dict, self.stack.get(from..).unwrap_or_default());
             self.array = array;
         }
     }
@@ -433,7 +438,7 @@ impl<'a> Machine<'a> {
 
     /// `BUILD` calls `__setstate__`, and it is where joblib puts the bytes of an array into the stream.
     fn build(&mut self, input: &mut Input<'_>) -> Result<(), Halt> {
-        self.pop()?;
+        let state = self.pop()?;
         let object = self.top()?;
         self.called = true;
         if let Value::Made(index) = object
@@ -442,7 +447,10 @@ impl<'a> Machine<'a> {
                 .is_some_and(|(module, name)| joblib::is_wrapper(module, name))
         {
             let array = std::mem::take(&mut self.array);
-            return joblib::skip_array(self, array, input);
+            joblib::skip_array(self, array, state, input)?;
+            // What stands there now is the array.
+            self.pop()?;
+            return self.push(Value::Other);
         }
         Ok(())
     }

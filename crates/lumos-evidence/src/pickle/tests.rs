@@ -206,6 +206,12 @@ fn arrays_of_joblib_are_stepped_over() {
         let report = scan(&mut &*joblib(dtype, aligned, after)).unwrap();
         assert!(report.unfinished().is_some(), "{dtype} {aligned}");
     }
+    // A second dictionary with another shape, built between the state and its use, does not pass for the state.
+    let mut decoy = joblib("f8", true, b"");
+    decoy.truncate(decoy.len() - 1);
+    let shape = text("shape");
+    decoy.extend([b"}(", &shape[..], b"K\x09\x85u0b", &array].concat());
+    assert!(scan(&mut &*decoy).unwrap().unfinished().is_some());
     let indirect = four(&[
         &text("copyreg"),
         &text("_reconstructor"),
