@@ -95,7 +95,11 @@ fn parse(matter: &str, problems: &mut Vec<String>) -> BTreeMap<String, Value> {
             .trim_start();
         value.starts_with('*') && value[1..].starts_with(|c: char| c.is_ascii_alphanumeric())
     };
-    if matter.lines().any(alias) || matter.contains("[*") || matter.contains(", *") {
+    if matter.lines().any(alias)
+        || matter.contains("[*")
+        || matter.contains(", *")
+        || matter.contains(",*")
+    {
         problems.push("the front matter has YAML aliases, which are not read".to_owned());
         return BTreeMap::new();
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 /// The longest request, in bytes.
 pub const REQUEST_BYTES_MAX: u64 = 64 * 1024;
 /// The longest answer line, in bytes: a manifest of 100,000 long paths fits.
-pub const ANSWER_BYTES_MAX: u64 = 256 << 20;
+pub const ANSWER_BYTES_MAX: u64 = 128 << 20;
 
 /// What the parent asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -70,6 +70,7 @@ pub(super) enum Value {
 const STACK_MAX: usize = 4 << 20;
 const GLOBALS_MAX: usize = 1 << 16;
 const TEXT_BYTES_MAX: usize = 64 << 20;
+const TEXTS_MAX: usize = 16 << 20;
 /// No module path or name that is on a list is longer.
 const NAME_BYTES_MAX: usize = 256;
 
@@ -79,7 +80,7 @@ pub(super) struct Machine<'a> {
     marks: Vec<usize>,
     memo: Memo,
     text: Vec<u8>,
-    text_ends: Vec<usize>,
+    text_ends: Vec<u32>,
     globals: Vec<(String, String)>,
     tuples: Vec<[Value; 8]>,
     /// What the last dictionary items said about an array that joblib wrote beside the pickle.
@@ -290,7 +291,7 @@ impl<'a> Machine<'a> {
     fn tuple_from(&mut self, from: usize) -> Value {
         let items = self.stack.get(from..).unwrap_or_default();
         let useful = items.iter().any(|v| !matches!(v, Value::Other));
-        if items.len() > 8 || !useful {
+        if items.len() > 8 || !useful || self.globals.is_empty() {
             return Value::Other;
         }
         let (true, Ok(index)) = (
@@ -320,14 +321,11 @@ impl<'a> Machine<'a> {
         let Ok(index) = usize::try_from(index) else {
             return "";
         };
-        let start = if index == 0 {
-            Some(0)
-        } else {
-            self.text_ends.get(index - 1).copied()
-        };
+        let end_of = |index: usize| usize::try_from(*self.text_ends.get(index)?).ok();
+        let start = index.checked_sub(1).map_or(Some(0), end_of);
         let bytes = start
-            .zip(self.text_ends.get(index))
-            .and_then(|(start, end)| self.text.get(start..*end));
+            .zip(end_of(index))
+            .and_then(|(start, end)| self.text.get(start..end));
         bytes
             .and_then(|bytes| std::str::from_utf8(bytes).ok())
             .unwrap_or_default()
@@ -340,14 +338,15 @@ impl<'a> Machine<'a> {
         {
             return Value::Odd;
         }
-        if self.text.len() + bytes.len() > TEXT_BYTES_MAX {
+        let end = self.text.len() + bytes.len();
+        if end > TEXT_BYTES_MAX || self.text_ends.len() >= TEXTS_MAX {
             return Value::Lost;
         }
-        let Ok(index) = u32::try_from(self.text_ends.len()) else {
+        let (Ok(index), Ok(end)) = (u32::try_from(self.text_ends.len()), u32::try_from(end)) else {
             return Value::Lost;
         };
         self.text.extend_from_slice(bytes);
-        self.text_ends.push(self.text.len());
+        self.text_ends.push(end);
         Value::Text(index)
     }
 

@@ -279,7 +279,7 @@ fn the_corpus_is_held() {
     }
 }
 
-/// Pickles that Python itself writes walk to the same end as `pickletools.genops` sees it.
+/// Pickles that Python itself writes, in every protocol, walk to their end without a grave finding.
 #[test]
 fn agrees_with_python() {
     const SCRIPT: &str = r"
@@ -363,6 +363,15 @@ fn opcode() -> impl Strategy<Value = Vec<u8>> {
         b"B\x01\0\0\0x",
     ];
     proptest::sample::select(pieces).prop_map(<[u8]>::to_vec)
+}
+
+/// The bounds hold: far more marks or values than are kept end the walk, not the memory.
+#[test]
+fn bounds_end_the_walk() {
+    for piece in [b'(', b'N'] {
+        let report = scan(&mut io::repeat(piece)).unwrap();
+        assert!(matches!(report.end, End::Bound { .. }), "{piece}");
+    }
 }
 
 proptest! {
