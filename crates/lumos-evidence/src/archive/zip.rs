@@ -41,6 +41,7 @@ pub(crate) fn scan(
     };
     let format = flavour(&directory.entries);
     judge_directory(context, path, &directory);
+    judge_gaps(context, path, file, &directory)?;
     for entry in &directory.entries {
         match member(context, path, file, entry, depth) {
             Err(e) if e.kind() == io::ErrorKind::QuotaExceeded => {
@@ -118,6 +119,31 @@ fn judge_directory(context: &mut Context<'_>, path: &str, directory: &Directory)
         let detail = "members share packed bytes, as a bomb does";
         context.found(path, "zip-overlap", Severity::High, detail);
     }
+}
+
+/// A finding when something between the members looks like a member.
+fn judge_gaps(
+    context: &mut Context<'_>,
+    path: &str,
+    file: &mut dyn ReadSeek,
+    directory: &Directory,
+) -> io::Result<()> {
+    let mut spans = vec![(directory.begins_at, directory.begins_at)];
+    for entry in &directory.entries {
+        if let Ok(local) = directory::local_header(file, entry)? {
+            spans.push((entry.header_at, local.data_at.saturating_add(entry.packed)));
+        }
+    }
+    spans.sort_unstable();
+    let mut end = directory.prepended;
+    for (start, next_end) in spans {
+        if start > end && directory::hides_member(file, end, start)? {
+            let detail = format!("a member at byte {end} is not in the directory");
+            context.found(path, "zip-hidden-member", Severity::High, detail);
+        }
+        end = end.max(next_end);
+    }
+    Ok(())
 }
 
 fn member(

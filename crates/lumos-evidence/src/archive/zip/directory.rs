@@ -19,6 +19,8 @@ pub(super) struct Directory {
     pub(super) entries: Vec<Entry>,
     /// Bytes before the archive that its offsets do not count.
     pub(super) prepended: u64,
+    /// Where the directory begins.
+    pub(super) begins_at: u64,
     /// Whether another end record could be taken for the right one.
     pub(super) ambiguous: bool,
 }
@@ -81,6 +83,14 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
         .map(u64::from_le_bytes)
 }
 
+/// Whether a member that no directory entry names begins in the gap from `start` to `end`: at its start, or behind the
+/// 12 to 24 bytes that may follow the data of the member before. Readers that go front to back would unpack it.
+pub(super) fn hides_member(file: &mut dyn ReadSeek, start: u64, end: u64) -> io::Result<bool> {
+    let gap = read_at(file, start, end.saturating_sub(start).min(28))?;
+    let begins = |at: usize| gap.get(at..).is_some_and(|gap| gap.starts_with(&LOCAL));
+    Ok([0, 12, 16, 20, 24].into_iter().any(begins))
+}
+
 fn read_at(file: &mut dyn ReadSeek, at: u64, length: u64) -> io::Result<Vec<u8>> {
     file.seek(SeekFrom::Start(at))?;
     let mut bytes = Vec::new();
@@ -137,6 +147,7 @@ impl Directory {
         Ok(Ok(Self {
             entries,
             prepended,
+            begins_at: end.record_at - end.directory_bytes,
             ambiguous: end.ambiguous,
         }))
     }

@@ -231,6 +231,18 @@ fn names_that_leave_are_found() {
 }
 
 #[test]
+fn members_outside_the_directory_are_found() {
+    let mut bytes = zip(&[plain("a", b"x"), plain("b", b"y"), plain("c", b"z")]);
+    // The directory loses its second entry: 46 bytes and the name.
+    let second = bytes.windows(4).position(|w| w == b"PK\x01\x02").unwrap() + 47;
+    bytes.drain(second..second + 47);
+    let end = bytes.len() - 22;
+    (bytes[end + 8], bytes[end + 10]) = (2, 2);
+    bytes[end + 12] -= 47;
+    check(&bytes, &["zip-hidden-member"], 0);
+}
+
+#[test]
 fn bombs_are_stopped() {
     let zeros = vec![0; 80 << 20];
     check(
@@ -258,7 +270,11 @@ fn bombs_are_stopped() {
         .rposition(|w| w == b"PK\x01\x02")
         .unwrap();
     overlap[second + 42..second + 46].fill(0);
-    check(&overlap, &["zip-overlap", "zip-header-mismatch"], 0);
+    check(
+        &overlap,
+        &["zip-hidden-member", "zip-overlap", "zip-header-mismatch"],
+        0,
+    );
 }
 
 #[test]
