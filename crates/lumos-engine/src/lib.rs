@@ -1,0 +1,21 @@
+//! The one door: a command enters, rules decide, the ledger records, projections follow, agents wake.
+//!
+//! The engine knows the rules (`lumos-domain`) and the proof (`lumos-ledger`), and the world only as
+//! `ports`. It holds no SQL dialect, no HTTP, no file format.
+
+pub mod door;
+pub mod notary;
+pub mod ports;
+pub mod record;
+pub mod runtime;
+pub mod secret;
+pub mod views;
+
+pub use door::{Door, DoorError, Outcome, Request};
+pub use record::LedgerEntry;
+
+/// Every table beside the ledger: decision projections and the runtime's own.
+#[must_use]
+pub fn schema() -> Vec<&'static str> {
+    [views::schema(), runtime::SCHEMA.to_vec()].concat()
+}

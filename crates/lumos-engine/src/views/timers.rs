@@ -1,0 +1,83 @@
+//! What must happen if nothing happens: due dates of reviews. A timer only asks; `decide` answers.
+
+use jiff::Timestamp;
+use lumos_domain::{
+    event::Event,
+    review::{CRITICAL, OVERDUE},
+    stream::Stream,
+};
+
+use super::statement;
+use crate::ports::{PortError, Statement, Store};
+
+pub(super) const SCHEMA: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS timers (
+        stream TEXT NOT NULL, key TEXT NOT NULL, due_us BIGINT NOT NULL, PRIMARY KEY (stream, key))",
+    "CREATE INDEX IF NOT EXISTS timers_due ON timers (due_us)",
+];
+
+pub(super) fn project(stream: &Stream, event: &Event) -> Vec<Statement> {
+    let set = |key: &str, due: Timestamp| {
+        vec![statement!(
+            "INSERT INTO timers (stream, key, due_us) VALUES ($1, $2, $3)
+             ON CONFLICT (stream, key) DO UPDATE SET due_us = excluded.due_us",
+            stream.to_string(),
+            key,
+            due,
+        )]
+    };
+    match event {
+        Event::ReviewOpened(e) => e.due.map_or_else(Vec::new, |due| set(OVERDUE, due)),
+        Event::ReviewPaused(e) => set(CRITICAL, e.escalates),
+        Event::ReleaseApproved(_) | Event::ReviewClosed(_) => {
+            vec![statement!(
+                "DELETE FROM timers WHERE stream = $1",
+                stream.to_string()
+            )]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// A timer that is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// The stream it is about.
+    pub stream: Stream,
+    /// Its key in that stream.
+    pub key: String,
+    /// When it was due.
+    pub due: Timestamp,
+}
+
+/// Up to 256 timers due at `now`, oldest first.
+///
+/// # Errors
+/// When the store fails.
+pub async fn due(store: &dyn Store, now: Timestamp) -> Result<Vec<Due>, PortError> {
+    let rows = store
+        .query(
+            "SELECT stream, key, due_us FROM timers WHERE due_us <= $1 ORDER BY due_us LIMIT 256",
+            vec![now.into()],
+        )
+        .await?;
+    let timer = |row: &crate::ports::Row| {
+        Some(Due {
+            stream: row.text(0).parse().ok()?,
+            key: row.text(1).to_owned(),
+            due: row.time(2)?,
+        })
+    };
+    Ok(rows.iter().filter_map(timer).collect())
+}
+
+/// The statement that takes a fired timer away.
+#[must_use]
+pub fn fired(timer: &Due) -> Statement {
+    statement!(
+        "DELETE FROM timers WHERE stream = $1 AND key = $2 AND due_us = $3",
+        timer.stream.to_string(),
+        timer.key.as_str(),
+        timer.due,
+    )
+}

@@ -1,0 +1,168 @@
+//! What every handler works with, and the project's own extractors: each rejection is a problem+json.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use axum::{
+    extract::{FromRef, FromRequest, FromRequestParts},
+    http::HeaderMap,
+    response::{IntoResponse, Response},
+};
+use lumos_domain::{
+    actor::Caller,
+    command::Command,
+    id::{CommandId, Digest, RegistryName},
+    seal::SealedValue,
+};
+use lumos_engine::{
+    Door, Outcome, Request,
+    notary::Published,
+    ports::{Hint, Registry},
+    secret,
+};
+use lumos_ledger::VerifierKey;
+use tokio::sync::{mpsc, watch};
+
+use crate::{auth::Gatekeeper, decisions::Decisions, problem::Problem};
+
+/// Everything the web serves from.
+pub struct Inner {
+    /// The door.
+    pub door: Door,
+    /// The latest checkpoint.
+    pub published: watch::Receiver<Published>,
+    /// The key that verifies checkpoints.
+    pub verifier_key: VerifierKey,
+    /// Enforcement decisions.
+    pub decisions: Decisions,
+    /// Sign-in, sessions and tokens.
+    pub gatekeeper: Gatekeeper,
+    /// The registries, for their webhooks.
+    pub registries: BTreeMap<RegistryName, Arc<dyn Registry>>,
+    /// Where webhook hints go.
+    pub hints: mpsc::Sender<Hint>,
+    /// Where uploads are staged.
+    pub uploads: PathBuf,
+    /// The ledger's origin.
+    pub origin: String,
+    /// Turns true at shutdown, to end streams.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// The shared application.
+#[derive(Clone)]
+pub struct App(pub Arc<Inner>);
+
+impl std::ops::Deref for App {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl FromRef<App> for Door {
+    fn from_ref(app: &App) -> Self {
+        app.door.clone()
+    }
+}
+
+/// A JSON body, strictly of its type.
+#[derive(Debug, FromRequest)]
+#[from_request(via(axum::Json), rejection(Problem))]
+pub struct Json<T>(pub T);
+
+impl<T: serde::Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        axum::Json(self.0).into_response()
+    }
+}
+
+/// The names in a path.
+#[derive(Debug, FromRequestParts)]
+#[from_request(via(axum::extract::Path), rejection(Problem))]
+pub struct Path<T>(pub T);
+
+/// The query of an address.
+#[derive(Debug, FromRequestParts)]
+#[from_request(via(axum::extract::Query), rejection(Problem))]
+pub struct Query<T>(pub T);
+
+/// The id of the command that a request makes: derived from `Idempotency-Key` and who asks, else random.
+#[derive(Debug, Clone)]
+pub struct Once(pub CommandId);
+
+impl Once {
+    /// The command id for `headers` and `caller`.
+    ///
+    /// # Errors
+    /// When the key is longer than 256 bytes.
+    pub fn of(app: &App, headers: &HeaderMap, caller: &Caller) -> Result<Self, Problem> {
+        match headers.get("idempotency-key") {
+            None => Ok(Self(secret::command_id(&*app.door.ports().entropy)?)),
+            Some(key) if key.len() <= 256 => {
+                let mut bytes = format!("{}\n", caller.actor).into_bytes();
+                bytes.extend_from_slice(key.as_bytes());
+                Ok(Self(format!("http.{}", Digest::of(&bytes).hex()).parse()?))
+            }
+            Some(_) => Err(Problem::bad(
+                "bad-request",
+                "an Idempotency-Key has at most 256 bytes",
+            )),
+        }
+    }
+}
+
+impl App {
+    /// Submits one command through the door.
+    ///
+    /// # Errors
+    /// A problem with the refusal or failure.
+    pub async fn submit(
+        &self,
+        caller: Caller,
+        once: Once,
+        command: Command,
+        sealed: Vec<SealedValue>,
+    ) -> Result<Outcome, Problem> {
+        let request = Request {
+            caller,
+            command_id: once.0,
+            commands: vec![command],
+            sealed,
+            causation: None,
+        };
+        Ok(self.door.submit(request).await?)
+    }
+
+    /// The readable text of a sealed field, or a word that says it was erased.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn unseal(&self, sealed: &lumos_domain::seal::Sealed) -> Result<String, Problem> {
+        let text = self
+            .door
+            .ports()
+            .store
+            .unseal(std::slice::from_ref(sealed))
+            .await?
+            .pop()
+            .flatten();
+        Ok(text.unwrap_or_else(|| "(erased)".to_owned()))
+    }
+}
+
+/// A required, bounded piece of free text.
+///
+/// # Errors
+/// When it is empty or over 4,000 characters.
+pub fn text<'a>(what: &'static str, text: &'a str) -> Result<&'a str, Problem> {
+    let text = text.trim();
+    match text.chars().count() {
+        0 => Err(Problem::bad("empty-text", format!("the {what} is empty"))),
+        1..=4_000 => Ok(text),
+        _ => Err(Problem::bad(
+            "text-too-long",
+            format!("the {what} is over 4000 characters"),
+        )),
+    }
+}

@@ -1,0 +1,16 @@
+//! People and machines talk to LUMOS: the JSON API, the pages, live updates. Handlers translate; they hold
+//! no rule and no SQL of governed state.
+
+pub mod api;
+pub mod app;
+pub mod auth;
+pub mod decisions;
+pub mod pages;
+pub mod problem;
+pub mod routes;
+
+/// The tables of the web: sessions and decision counts.
+#[must_use]
+pub fn schema() -> Vec<&'static str> {
+    [auth::SCHEMA, decisions::SCHEMA].concat()
+}
