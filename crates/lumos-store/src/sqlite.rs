@@ -19,7 +19,7 @@ use lumos_ledger::{Frontier, Hash};
 use rusqlite::{Connection, OptionalExtension as _};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::{OpenError, lock::DirLock};
+use crate::{OpenError, durable, lock::DirLock};
 use append::Ready;
 use readers::Readers;
 use value::ValueError;
@@ -51,11 +51,12 @@ impl SqliteStore {
                 source,
             }
         };
-        std::fs::create_dir_all(dir).map_err(unusable("making it"))?;
+        durable::make_dir(dir).map_err(unusable("making it"))?;
         let lock = DirLock::take(dir)?;
         let path = dir.join("lumos.db");
         let mut connection = connect::writer(&path)?;
         connect::migrate(&mut connection, schema)?;
+        durable::sync_dir(dir).map_err(unusable("making its files durable"))?;
         head::check(&connection)?;
         let frontier = head::load(&connection).map_err(|error| OpenError::Head {
             problem: error.to_string(),
