@@ -78,7 +78,22 @@ impl Ready {
         })
     }
 
-    /// Writes the append behind entry `first - 1`. On an error the caller rolls back to its savepoint.
+    /// Compares the read set with what is there, and writes nothing: a conflict leaves nothing behind to
+    /// undo. A command that was done before is answered, whatever became of its read set since.
+    pub(super) fn check(&self, connection: &Connection) -> Result<Option<Appended>, JobError> {
+        for seen in &self.reads {
+            let now = version(connection, &seen.name)?;
+            if now != seen.version {
+                return match landed(connection, &self.command_id)? {
+                    Some(appended) => Ok(Some(appended)),
+                    None => Err(conflict(&seen.stream, seen.version, now)),
+                };
+            }
+        }
+        Ok(None)
+    }
+
+    /// Writes the append behind entry `first - 1`. After an error, what it wrote must be rolled back.
     pub(super) fn write(
         &self,
         connection: &Connection,
@@ -91,12 +106,6 @@ impl Ready {
                 leaves: Vec::new(),
                 kinds: Vec::new(),
             });
-        }
-        for seen in &self.reads {
-            let now = version(connection, &seen.name)?;
-            if now != seen.version {
-                return Err(conflict(&seen.stream, seen.version, now));
-            }
         }
         let mut kinds = Vec::new();
         for (entry, index) in self.entries.iter().zip(first..) {

@@ -50,6 +50,9 @@ pub(super) enum JobError {
     /// With all that shared its transaction.
     #[error(transparent)]
     Batch(Arc<Self>),
+    /// In a transaction without savepoints, so that all of it has to be done again with them.
+    #[error("an append of the batch was refused")]
+    Again,
     /// The writer ended before it answered.
     #[error("the writer has stopped")]
     Stopped,
@@ -65,7 +68,7 @@ impl JobError {
     fn is_fatal(&self) -> bool {
         match self {
             Self::Append(_) => false,
-            Self::Damaged(_) | Self::Batch(_) | Self::Stopped => true,
+            Self::Damaged(_) | Self::Batch(_) | Self::Again | Self::Stopped => true,
             Self::Database(error) => matches!(
                 error.sqlite_error_code(),
                 Some(
@@ -104,6 +107,16 @@ struct State {
     rebuilding: bool,
 }
 
+/// How a transaction guards against an append that is refused after it wrote, as when a login is taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Care {
+    /// Not at all: it is rare, and then the whole transaction is done again with savepoints. A savepoint
+    /// costs a copy of every page that is touched.
+    Hope,
+    /// Each job in a savepoint.
+    Savepoints,
+}
+
 /// What a transaction will have changed once it is committed.
 struct Pending {
     state: State,
@@ -140,7 +153,13 @@ impl Writer {
     pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         let mut batch = Vec::with_capacity(BATCH);
         while jobs.blocking_recv_many(&mut batch, BATCH) > 0 {
-            match self.transact(&batch) {
+            let outcomes = match self.transact(&batch, Care::Hope) {
+                Err(JobError::Again) => self
+                    .run_sql("ROLLBACK")
+                    .and_then(|()| self.transact(&batch, Care::Savepoints)),
+                outcomes => outcomes,
+            };
+            match outcomes {
                 Ok(outcomes) => {
                     for (job, outcome) in batch.drain(..).zip(outcomes) {
                         // A caller that went away is no reason to stop: it can ask by command id.
@@ -160,7 +179,11 @@ impl Writer {
 
     /// Does the whole batch in one transaction, with an outcome for each job in order. An error means
     /// that none of it can be relied on.
-    fn transact(&mut self, batch: &[Job]) -> Result<Vec<Result<Outcome, JobError>>, JobError> {
+    fn transact(
+        &mut self,
+        batch: &[Job],
+        care: Care,
+    ) -> Result<Vec<Result<Outcome, JobError>>, JobError> {
         let state = match self.state.take() {
             Some(state) => state,
             None => self.reload()?,
@@ -174,7 +197,7 @@ impl Writer {
         self.run_sql("BEGIN IMMEDIATE")?;
         let mut outcomes = Vec::with_capacity(batch.len());
         for job in batch {
-            outcomes.push(self.guarded(&job.work, &mut pending)?);
+            outcomes.push(self.one(&job.work, care, &mut pending)?);
         }
         if !pending.leaves.is_empty() {
             self.read_back(before, &pending.leaves)?;
@@ -187,14 +210,30 @@ impl Writer {
         Ok(outcomes)
     }
 
-    /// Does one job in a savepoint, so that its failure leaves the others of the batch alone.
-    fn guarded(
+    /// Does one job; its own failure leaves the others of the batch alone.
+    fn one(
         &self,
         work: &Work,
+        care: Care,
         pending: &mut Pending,
     ) -> Result<Result<Outcome, JobError>, JobError> {
+        if let Work::Append(append) = work {
+            match append.check(&self.connection) {
+                Ok(None) => {}
+                Ok(Some(appended)) => return Ok(Ok(Outcome::Appended(appended))),
+                Err(error) if error.is_fatal() => return Err(error),
+                Err(error) => return Ok(Err(error)),
+            }
+            if care == Care::Hope {
+                return match self.change(work, pending) {
+                    Ok(outcome) => Ok(Ok(outcome)),
+                    Err(error) if error.is_fatal() => Err(error),
+                    Err(_) => Err(JobError::Again),
+                };
+            }
+        }
         self.run_sql("SAVEPOINT job")?;
-        match self.one(work, pending) {
+        match self.change(work, pending) {
             Ok(outcome) => {
                 self.run_sql("RELEASE job")?;
                 Ok(Ok(outcome))
@@ -210,7 +249,7 @@ impl Writer {
     }
 
     // INVARIANT: `pending` changes only when the job can no longer fail.
-    fn one(&self, work: &Work, pending: &mut Pending) -> Result<Outcome, JobError> {
+    fn change(&self, work: &Work, pending: &mut Pending) -> Result<Outcome, JobError> {
         match work {
             Work::Append(_) if pending.state.rebuilding => Err(JobError::refused(
                 "appending to the ledger",
