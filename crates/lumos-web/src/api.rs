@@ -7,7 +7,10 @@ use serde::Serialize;
 use utoipa::{OpenApi as _, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{app::{App, Json}, problem::Problem};
+use crate::{
+    app::{App, Json},
+    problem::Problem,
+};
 
 pub mod enforcement;
 pub mod events;
@@ -50,15 +53,19 @@ fn documented() -> OpenApiRouter<App> {
 /// The API, and the document that describes it.
 pub fn router() -> Router<App> {
     let (router, document) = documented().split_for_parts();
-    router
-        .merge(ledger::tiles())
-        .route("/api/v1/openapi.json", get(move || async move { axum::Json(document).into_response() }))
+    router.merge(ledger::tiles()).route(
+        "/api/v1/openapi.json",
+        get(move || async move { axum::Json(document).into_response() }),
+    )
 }
 
 /// The OpenAPI 3.1 document, for `cargo xtask openapi`.
 #[must_use]
 pub fn openapi() -> String {
-    documented().into_openapi().to_pretty_json().unwrap_or_default()
+    documented()
+        .into_openapi()
+        .to_pretty_json()
+        .unwrap_or_default()
 }
 
 /// What a command led to.

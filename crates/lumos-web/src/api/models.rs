@@ -47,8 +47,14 @@ struct ModelView {
 }
 
 async fn view(app: &App, model: &ModelName) -> Result<ModelView, Problem> {
-    let state = app.door.ask(|world| Ok(world.model(model)?.clone())).await?;
-    let owner = state.owner.as_ref().ok_or_else(|| Problem::not_found("such model"))?;
+    let state = app
+        .door
+        .ask(|world| Ok(world.model(model)?.clone()))
+        .await?;
+    let owner = state
+        .owner
+        .as_ref()
+        .ok_or_else(|| Problem::not_found("such model"))?;
     let purpose = match &state.purpose {
         Some(sealed) => Some(app.unseal(sealed).await?),
         None => None,
@@ -111,7 +117,8 @@ struct NewModel {
 /// The person with this login.
 pub(super) async fn person(app: &App, login: &str) -> Result<PersonId, Problem> {
     let row = views::people::by_login(&*app.door.ports().store, login).await?;
-    let row = row.ok_or_else(|| Problem::bad("unknown-thing", format!("nobody signs in as `{login}`")))?;
+    let row =
+        row.ok_or_else(|| Problem::bad("unknown-thing", format!("nobody signs in as `{login}`")))?;
     Ok(row.person)
 }
 
@@ -137,13 +144,25 @@ async fn register(
         purpose: sealer.seal(text("purpose", &body.purpose)?),
         unit: body.unit,
         frameworks: body.frameworks.into_iter().collect(),
-        policies: body.policies.iter().map(|policy| name(policy)).collect::<Result<_, _>>()?,
+        policies: body
+            .policies
+            .iter()
+            .map(|policy| name(policy))
+            .collect::<Result<_, _>>()?,
     };
     let rationale = sealer.seal(text("rationale", &body.rationale)?);
     let (model, tier) = (name(&model)?, body.tier.parse()?);
-    let command = Command::RegisterModel(RegisterModel { model, facts, tier, rationale });
+    let command = Command::RegisterModel(RegisterModel {
+        model,
+        facts,
+        tier,
+        rationale,
+    });
     let once = Once::of(&app, &headers, &who.caller)?;
-    Ok(app.submit(who.caller, once, command, sealer.into_values()).await?.into())
+    Ok(app
+        .submit(who.caller, once, command, sealer.into_values())
+        .await?
+        .into())
 }
 
 /// A tier with its rationale.
@@ -166,7 +185,11 @@ async fn set_tier(
     Json(body): Json<NewTier>,
 ) -> Answer {
     let (rationale, sealed) = seal_one(&app, text("rationale", &body.rationale)?);
-    let command = Command::SetModelTier { model: name(&model)?, tier: body.tier.parse()?, rationale };
+    let command = Command::SetModelTier {
+        model: name(&model)?,
+        tier: body.tier.parse()?,
+        rationale,
+    };
     let once = Once::of(&app, &headers, &who.caller)?;
     Ok(app.submit(who.caller, once, command, sealed).await?.into())
 }
@@ -182,9 +205,15 @@ async fn bind(
     Path(model): Path<String>,
     Json(binding): Json<Binding>,
 ) -> Answer {
-    let command = Command::BindModel { model: name(&model)?, binding };
+    let command = Command::BindModel {
+        model: name(&model)?,
+        binding,
+    };
     let once = Once::of(&app, &headers, &who.caller)?;
-    Ok(app.submit(who.caller, once, command, Vec::new()).await?.into())
+    Ok(app
+        .submit(who.caller, once, command, Vec::new())
+        .await?
+        .into())
 }
 
 /// A published bundle.
@@ -213,12 +242,24 @@ async fn bundles(State(app): State<App>, who: SignedIn) -> Result<Json<Vec<Bundl
 #[utoipa::path(post, path = "/api/v1/policies", tag = "models",
     request_body(content = String, content_type = "application/yaml"),
     responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
-async fn publish(State(app): State<App>, who: SignedIn, headers: HeaderMap, yaml: bytes::Bytes) -> Answer {
+async fn publish(
+    State(app): State<App>,
+    who: SignedIn,
+    headers: HeaderMap,
+    yaml: bytes::Bytes,
+) -> Answer {
     who.must(&app, Right::PublishPolicy, None).await?;
     let bundle = Bundle::parse(&yaml).map_err(|e| Problem::bad(e.code(), e.to_string()))?;
     let digest = app.door.ports().blobs.put(yaml.to_vec()).await?;
     let (name, version) = (bundle.name().clone(), bundle.version().to_owned());
-    let command = Command::PublishBundle(BundleRef { name, version, digest });
+    let command = Command::PublishBundle(BundleRef {
+        name,
+        version,
+        digest,
+    });
     let once = Once::of(&app, &headers, &who.caller)?;
-    Ok(app.submit(who.caller, once, command, Vec::new()).await?.into())
+    Ok(app
+        .submit(who.caller, once, command, Vec::new())
+        .await?
+        .into())
 }

@@ -52,7 +52,10 @@ async fn list(State(app): State<App>, who: SignedIn) -> Result<Json<Vec<PersonVi
     who.must(&app, Right::Read, None).await?;
     let mut all = Vec::new();
     for row in people::all(&*app.door.ports().store).await? {
-        let grants = app.door.ask(|world| Ok(world.person(&row.person)?.grants.clone())).await?;
+        let grants = app
+            .door
+            .ask(|world| Ok(world.person(&row.person)?.grants.clone()))
+            .await?;
         all.push(PersonView {
             person: row.person.to_string(),
             name: app.unseal(&row.name).await?,
@@ -103,7 +106,10 @@ async fn add(
 ) -> Result<Json<Added>, Problem> {
     let once = Once::of(&app, &headers, &who.caller)?;
     // Derived, so that a repeated request speaks of the same person.
-    let person: PersonId = name(&format!("p{}", &Digest::of(once.0.as_str().as_bytes()).hex()[..20]))?;
+    let person: PersonId = name(&format!(
+        "p{}",
+        &Digest::of(once.0.as_str().as_bytes()).hex()[..20]
+    ))?;
     let mut sealer = sealer(&app);
     let mut commands = vec![Command::AddPerson(AddPerson {
         person: person.clone(),
@@ -113,7 +119,10 @@ async fn add(
     })];
     if let Some(password) = &body.password {
         let hash = sealer.seal(&hashed(&app, password).await?);
-        commands.push(Command::SetCredential { person: person.clone(), hash });
+        commands.push(Command::SetCredential {
+            person: person.clone(),
+            hash,
+        });
     }
     let request = lumos_engine::Request {
         caller: who.caller,
@@ -123,7 +132,9 @@ async fn add(
         causation: None,
     };
     app.door.submit(request).await?;
-    Ok(Json(Added { person: person.to_string() }))
+    Ok(Json(Added {
+        person: person.to_string(),
+    }))
 }
 
 /// Hashes a password off the async threads.
@@ -155,7 +166,10 @@ async fn suspend(
     Json(body): Json<Reason>,
 ) -> Answer {
     let (reason, sealed) = seal_one(&app, text("reason", &body.reason)?);
-    let command = Command::SuspendPerson { person: name(&person)?, reason };
+    let command = Command::SuspendPerson {
+        person: name(&person)?,
+        reason,
+    };
     let once = Once::of(&app, &headers, &who.caller)?;
     Ok(app.submit(who.caller, once, command, sealed).await?.into())
 }
@@ -178,10 +192,16 @@ impl RoleGrant {
             (Some(unit), None) => Scope::Unit(unit),
             (None, Some(model)) => Scope::Model(name(&model)?),
             (Some(_), Some(_)) => {
-                return Err(Problem::bad("bad-request", "name a unit or a model, not both"));
+                return Err(Problem::bad(
+                    "bad-request",
+                    "name a unit or a model, not both",
+                ));
             }
         };
-        Ok(Grant { role: name(&self.role)?, scope })
+        Ok(Grant {
+            role: name(&self.role)?,
+            scope,
+        })
     }
 }
 
@@ -196,9 +216,15 @@ async fn grant(
     Path(person): Path<String>,
     Json(body): Json<RoleGrant>,
 ) -> Answer {
-    let command = Command::GrantRole { person: name(&person)?, grant: body.grant()? };
+    let command = Command::GrantRole {
+        person: name(&person)?,
+        grant: body.grant()?,
+    };
     let once = Once::of(&app, &headers, &who.caller)?;
-    Ok(app.submit(who.caller, once, command, Vec::new()).await?.into())
+    Ok(app
+        .submit(who.caller, once, command, Vec::new())
+        .await?
+        .into())
 }
 
 /// Take a role back.
@@ -212,9 +238,15 @@ async fn revoke(
     Path(person): Path<String>,
     Json(body): Json<RoleGrant>,
 ) -> Answer {
-    let command = Command::RevokeRole { person: name(&person)?, grant: body.grant()? };
+    let command = Command::RevokeRole {
+        person: name(&person)?,
+        grant: body.grant()?,
+    };
     let once = Once::of(&app, &headers, &who.caller)?;
-    Ok(app.submit(who.caller, once, command, Vec::new()).await?.into())
+    Ok(app
+        .submit(who.caller, once, command, Vec::new())
+        .await?
+        .into())
 }
 
 /// A new password.
@@ -241,7 +273,9 @@ async fn set_password(
     let person: PersonId = name(&person)?;
     if person == who.person.person {
         let current = body.current.as_deref().unwrap_or_default();
-        app.gatekeeper.reauthenticate(&app.door, &person, current).await?;
+        app.gatekeeper
+            .reauthenticate(&app.door, &person, current)
+            .await?;
     }
     let (hash, sealed) = seal_one(&app, &hashed(&app, &body.password).await?);
     let once = Once::of(&app, &headers, &who.caller)?;
@@ -273,7 +307,11 @@ async fn tokens(
     let mut all = Vec::new();
     for row in people::tokens(&*app.door.ports().store, &person).await? {
         let purpose = app.unseal(&row.purpose).await?;
-        all.push(TokenView { token: row.token.to_string(), purpose, expires: row.expires });
+        all.push(TokenView {
+            token: row.token.to_string(),
+            purpose,
+            expires: row.expires,
+        });
     }
     Ok(Json(all))
 }
@@ -312,8 +350,11 @@ async fn issue(
     let entropy = &*app.door.ports().entropy;
     let token: TokenId = secret::id(entropy, "t")?;
     let key = secret::secret(entropy);
-    let rights: BTreeSet<Right> =
-        body.rights.iter().map(|right| right.parse()).collect::<Result<_, _>>()?;
+    let rights: BTreeSet<Right> = body
+        .rights
+        .iter()
+        .map(|right| right.parse())
+        .collect::<Result<_, _>>()?;
     let hours = i64::from(body.days).saturating_mul(24);
     let expires = app.door.ports().clock.now() + jiff::SignedDuration::from_hours(hours);
     let mut sealer = sealer(&app);
@@ -327,8 +368,13 @@ async fn issue(
     });
     // A repeated request would need the secret again, which is nowhere: each issues its own token.
     let once = Once(secret::command_id(entropy)?);
-    app.submit(who.caller, once, command, sealer.into_values()).await?;
-    Ok(Json(IssuedToken { credential: format!("lumos_{token}_{key}"), token: token.to_string(), expires }))
+    app.submit(who.caller, once, command, sealer.into_values())
+        .await?;
+    Ok(Json(IssuedToken {
+        credential: format!("lumos_{token}_{key}"),
+        token: token.to_string(),
+        expires,
+    }))
 }
 
 /// Revoke a token.
@@ -341,9 +387,15 @@ async fn revoke_token(
     headers: HeaderMap,
     Path((person, token)): Path<(String, String)>,
 ) -> Answer {
-    let command = Command::RevokeToken { person: name(&person)?, token: name(&token)? };
+    let command = Command::RevokeToken {
+        person: name(&person)?,
+        token: name(&token)?,
+    };
     let once = Once::of(&app, &headers, &who.caller)?;
-    Ok(app.submit(who.caller, once, command, Vec::new()).await?.into())
+    Ok(app
+        .submit(who.caller, once, command, Vec::new())
+        .await?
+        .into())
 }
 
 /// A role and its rights.
@@ -384,8 +436,18 @@ async fn define_role(
     Path(role): Path<String>,
     Json(body): Json<RoleRights>,
 ) -> Answer {
-    let rights = body.rights.iter().map(|right| right.parse()).collect::<Result<_, _>>()?;
-    let command = Command::DefineRole { role: name(&role)?, rights };
+    let rights = body
+        .rights
+        .iter()
+        .map(|right| right.parse())
+        .collect::<Result<_, _>>()?;
+    let command = Command::DefineRole {
+        role: name(&role)?,
+        rights,
+    };
     let once = Once::of(&app, &headers, &who.caller)?;
-    Ok(app.submit(who.caller, once, command, Vec::new()).await?.into())
+    Ok(app
+        .submit(who.caller, once, command, Vec::new())
+        .await?
+        .into())
 }

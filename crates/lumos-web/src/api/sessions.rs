@@ -12,7 +12,10 @@ use crate::{
 };
 
 pub(super) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(sign_in)).routes(routes!(sign_out)).routes(routes!(me))
+    OpenApiRouter::new()
+        .routes(routes!(sign_in))
+        .routes(routes!(sign_out))
+        .routes(routes!(me))
 }
 
 /// A login and its password.
@@ -37,8 +40,14 @@ struct Session {
 /// Sign in.
 #[utoipa::path(post, path = "/api/v1/sessions", tag = "sessions", request_body = SignIn,
     responses((status = 200, body = Session), (status = "4XX", body = Problem)))]
-async fn sign_in(State(app): State<App>, Json(body): Json<SignIn>) -> Result<Json<Session>, Problem> {
-    let session = app.gatekeeper.sign_in(&app.door, &body.login, &body.password).await?;
+async fn sign_in(
+    State(app): State<App>,
+    Json(body): Json<SignIn>,
+) -> Result<Json<Session>, Problem> {
+    let session = app
+        .gatekeeper
+        .sign_in(&app.door, &body.login, &body.password)
+        .await?;
     Ok(Json(Session {
         credential: session.credential,
         person: session.person.person.to_string(),
@@ -73,9 +82,18 @@ async fn me(State(app): State<App>, who: SignedIn) -> Result<Json<Me>, Problem> 
         .door
         .ask(|world| {
             let grants = world.person(id)?.grants.iter();
-            Ok((grants.map(|g| g.role.to_string()).collect(), world.org()?.sandbox))
+            Ok((
+                grants.map(|g| g.role.to_string()).collect(),
+                world.org()?.sandbox,
+            ))
         })
         .await?;
     let name = app.unseal(&who.person.name).await?;
-    Ok(Json(Me { person: id.to_string(), name, service: who.person.service, roles, sandbox }))
+    Ok(Json(Me {
+        person: id.to_string(),
+        name,
+        service: who.person.service,
+        roles,
+        sandbox,
+    }))
 }

@@ -47,7 +47,9 @@ async fn open(State(app): State<App>, who: SignedIn) -> Result<Json<Upload>, Pro
     let upload = format!("{}.{random}", who.person.person);
     let folder = app.uploads.join(&upload);
     for part in ["files", "evidence"] {
-        tokio::fs::create_dir_all(folder.join(part)).await.map_err(staging)?;
+        tokio::fs::create_dir_all(folder.join(part))
+            .await
+            .map_err(staging)?;
     }
     Ok(Json(Upload { upload }))
 }
@@ -62,7 +64,11 @@ pub(super) fn folder(app: &App, who: &SignedIn, upload: &str) -> Result<PathBuf,
         person == who.person.person.as_str() && random.chars().all(|c| c.is_ascii_alphanumeric())
     });
     let folder = app.uploads.join(upload);
-    if own && folder.is_dir() { Ok(folder) } else { Err(Problem::not_found("such upload of yours")) }
+    if own && folder.is_dir() {
+        Ok(folder)
+    } else {
+        Err(Problem::not_found("such upload of yours"))
+    }
 }
 
 /// Send one file: `files/PATH` for artifacts, `evidence/KIND` for a claim in JSON. The body is the file.
@@ -79,13 +85,18 @@ async fn put(
     let folder = folder(&app, &who, &upload)?;
     let part = path.split('/').next().unwrap_or_default();
     if !is_safe_path(&path) || !matches!(part, "files" | "evidence") || part == path {
-        return Err(Problem::bad("bad-name", "send files below `files/` or `evidence/`, by a relative path"));
+        return Err(Problem::bad(
+            "bad-name",
+            "send files below `files/` or `evidence/`, by a relative path",
+        ));
     }
     let target = folder.join(&path);
     if let Some(parent) = target.parent() {
         tokio::fs::create_dir_all(parent).await.map_err(staging)?;
     }
-    let mut file = tokio::fs::File::create_new(&target).await.map_err(staging)?;
+    let mut file = tokio::fs::File::create_new(&target)
+        .await
+        .map_err(staging)?;
     let mut stream = body.into_data_stream();
     let mut left = FILE_BYTES_MAX;
     while let Some(chunk) = stream.next().await {
