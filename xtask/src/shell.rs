@@ -17,14 +17,10 @@ pub fn root() -> &'static Path {
     here.parent().unwrap_or(here)
 }
 
-/// Where peers and tools are installed: always under the root, so that tests find them.
+/// A place for peers, tools and nextest's reports: always under the root, wherever cargo builds, so that tests
+/// find it.
 pub fn installed(what: &str) -> PathBuf {
     root().join("target").join(what)
-}
-
-/// Where cargo builds.
-pub fn target() -> PathBuf {
-    setting("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
 }
 
 /// A variable of the environment, if it is set.

@@ -141,7 +141,7 @@ fn results(report: &mut Report, command: &mut std::process::Command) -> Result<(
 }
 
 fn nextest(report: &mut Report) -> Result<()> {
-    let junit = shell::target().join("nextest/default/junit.xml");
+    let junit = shell::installed("nextest/default/junit.xml");
     // An old report must not speak for this run.
     match fs::remove_file(&junit) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
