@@ -267,7 +267,10 @@ fn holds(acme: &Acme, caller: &Caller, id: &ReviewId, approved: &ReleaseApproved
             return Ok(());
         };
         assert_eq!(record.depth, Depth::Auto);
-        assert!(!release.authors.is_empty() && review.votes.is_empty());
+        assert!(
+            !release.authors.is_empty(),
+            "nobody wrote it, yet a rule approved it"
+        );
         Ok(())
     });
     checked.unwrap();
