@@ -180,19 +180,49 @@ async fn pages_without_end_end() {
 
 #[tokio::test]
 async fn a_version_is_reported_when_ready_even_behind_a_newer_one() {
+    async fn poll(registry: &Mlflow, known: &'static str) -> Vec<String> {
+        let found = registry
+            .versions("m", &move |it| it == known)
+            .await
+            .unwrap();
+        found.into_iter().map(|it| it.version).collect()
+    }
     let version =
         |number: &str, status: &str| json!({"name": "m", "version": number, "status": status});
+    let server = MockServer::start().await;
     let page = json!({"model_versions": [
-        version("5", "PENDING_REGISTRATION"), version("4", "READY"), version("3", "READY"),
-        version("2", "FAILED_REGISTRATION"),
+        version("6", "PENDING_REGISTRATION"), version("5", "READY"),
+        version("4", "FAILED_REGISTRATION"), version("3", "PENDING_REGISTRATION"),
+        version("2", "READY"), version("1", "READY"),
     ]});
-    let server = answering(ResponseTemplate::new(200).set_body_json(page)).await;
-    let found = mlflow(&server.uri())
-        .versions("m", &|it| it == "4")
-        .await
-        .unwrap();
-    let found: Vec<&str> = found.iter().map(|it| it.version.as_str()).collect();
-    assert_eq!(found, ["3"]);
+    Mock::given(path(format!("{API}/model-versions/search")))
+        .respond_with(ResponseTemplate::new(200).set_body_json(page))
+        .mount(&server)
+        .await;
+    Mock::given(path(format!("{API}/registered-models/get")))
+        .respond_with(
+            ResponseTemplate::new(200).set_body_json(json!({"registered_model": {"name": "m"}})),
+        )
+        .mount(&server)
+        .await;
+    let state = |number: &str, status: &str| {
+        Mock::given(path(format!("{API}/model-versions/get")))
+            .and(query_param("version", number))
+            .respond_with(
+                ResponseTemplate::new(200)
+                    .set_body_json(json!({"model_version": version(number, status)})),
+            )
+    };
+    let still = state("3", "PENDING_REGISTRATION").up_to_n_times(2);
+    still.mount(&server).await;
+    state("3", "READY").mount(&server).await;
+    let registry = mlflow(&server.uri());
+    // 4 failed, is asked for and is gone; 6 is not ready for long.
+    state("6", "PENDING_REGISTRATION").mount(&server).await;
+    assert_eq!(poll(&registry, "2").await, ["5"]);
+    assert_eq!(poll(&registry, "5").await, [""; 0]);
+    assert_eq!(poll(&registry, "5").await, ["3"]);
+    assert_eq!(poll(&registry, "3").await, ["5"]);
 }
 
 #[tokio::test]
