@@ -226,7 +226,7 @@ impl Mlflow {
                 }
                 if version.is_ready() {
                     versions.push(version);
-                } else {
+                } else if version.is_pending() {
                     self.remember(version);
                 }
             }
@@ -264,8 +264,9 @@ impl Mlflow {
             }
             match self.get_version(name, &version).await {
                 Ok(version) if version.is_ready() => versions.push(version),
-                Ok(_) => {}
-                Err(RegistryError::NotFound { .. }) => {
+                Ok(version) if version.is_pending() => {}
+                // It failed or was deleted.
+                Ok(_) | Err(RegistryError::NotFound { .. }) => {
                     let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
                     pending.remove(&(name.to_owned(), version));
                 }

@@ -217,8 +217,7 @@ async fn a_version_is_reported_when_ready_even_behind_a_newer_one() {
     still.mount(&server).await;
     state("3", "READY").mount(&server).await;
     let registry = mlflow(&server.uri());
-    // 4 failed, is asked for and is gone; 6 is not ready for long.
-    state("6", "PENDING_REGISTRATION").mount(&server).await;
+    state("6", "FAILED_REGISTRATION").mount(&server).await;
     assert_eq!(poll(&registry, "2").await, ["5"]);
     assert_eq!(poll(&registry, "5").await, [""; 0]);
     assert_eq!(poll(&registry, "5").await, ["3"]);
