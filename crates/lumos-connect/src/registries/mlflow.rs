@@ -2,11 +2,7 @@
 //!
 //! What it is not: a source of facts. Users, tags and metrics are what somebody wrote there.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    path::Path,
-    sync::{Mutex, PoisonError},
-};
+use std::{collections::HashSet, path::Path};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -36,8 +32,6 @@ const API: &str = "api/2.0/mlflow";
 const PAGE: &str = "100";
 /// How many pages are read before the registry counts as broken.
 const MAX_PAGES: usize = 1_000;
-/// How many versions that are not ready are remembered.
-const MAX_PENDING: usize = 1_000;
 /// The tag that carries the marker of an approval.
 const APPROVAL_TAG: &str = "lumos.approval";
 
@@ -48,9 +42,6 @@ pub struct Mlflow {
     peer: Peer,
     webhook_secret: Option<Secret>,
     max_bytes: u64,
-    /// Versions that were listed before they were ready. A poll stops at a known version and would not see
-    /// them again behind a newer one. Lost at a restart; a webhook or `lumos submit` finds them then.
-    pending: Mutex<BTreeSet<(String, String)>>,
 }
 
 impl Mlflow {
@@ -87,7 +78,6 @@ impl Mlflow {
             })?,
             webhook_secret: settings.webhook_secret.clone(),
             max_bytes: settings.max_bytes,
-            pending: Mutex::default(),
         })
     }
 
@@ -199,8 +189,10 @@ impl Mlflow {
         Ok(Some(token))
     }
 
-    /// Versions that are ready, newest first, down to the first known one.
-    async fn newer_versions(
+    /// Unknown versions, newest first. Reads to the end of the page that holds a known one: a version that
+    /// became ready after a newer one, or that was missed before a webhook told of a newer one, is still
+    /// found there.
+    async fn unknown_versions(
         &self,
         name: &str,
         known: &(dyn for<'a> Fn(&'a str) -> bool + Send + Sync),
@@ -217,63 +209,22 @@ impl Mlflow {
                 call = call.query("page_token", token);
             }
             let page: VersionPage = self.ask(call, &format!("model `{name}`")).await?;
+            let mut met_known = false;
             for version in page.model_versions {
                 if version.name != name {
                     return Err(self.broken("a search by name answered another model"));
                 }
                 if known(&version.version) {
-                    return Ok(versions);
-                }
-                if version.is_ready() {
+                    met_known = true;
+                } else if version.is_ready() {
                     versions.push(version);
-                } else if version.is_pending() {
-                    self.remember(version);
                 }
             }
             token = self.next_page(page.next_page_token, &mut seen)?;
-            if token.is_none() {
+            if met_known || token.is_none() {
                 return Ok(versions);
             }
         }
-    }
-
-    fn remember(&self, version: Version) {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        if pending.len() < MAX_PENDING {
-            pending.insert((version.name, version.version));
-        }
-    }
-
-    /// Versions of `name` that were not ready when they were listed, and are now.
-    async fn late_versions(
-        &self,
-        name: &str,
-        listed: &[Version],
-        known: &(dyn for<'a> Fn(&'a str) -> bool + Send + Sync),
-    ) -> Result<Vec<Version>, RegistryError> {
-        let waiting: Vec<String> = {
-            let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-            pending.retain(|(of, version)| of != name || !known(version));
-            let ours = pending.iter().filter(|(of, _)| of == name);
-            ours.map(|(_, version)| version.clone()).collect()
-        };
-        let mut versions = Vec::new();
-        for version in waiting {
-            if listed.iter().any(|it| it.version == version) {
-                continue;
-            }
-            match self.get_version(name, &version).await {
-                Ok(version) if version.is_ready() => versions.push(version),
-                Ok(version) if version.is_pending() => {}
-                // It failed or was deleted.
-                Ok(_) | Err(RegistryError::NotFound { .. }) => {
-                    let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-                    pending.remove(&(name.to_owned(), version));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(versions)
     }
 
     /// A filter by name; MLflow has no escape for a quote inside quotes.
@@ -319,9 +270,7 @@ impl Registry for Mlflow {
         known: &(dyn for<'a> Fn(&'a str) -> bool + Send + Sync),
     ) -> Result<Vec<FoundVersion>, RegistryError> {
         let mut found = Vec::new();
-        let mut versions = self.newer_versions(name, known).await?;
-        versions.extend(self.late_versions(name, &versions, known).await?);
-        for version in versions {
+        for version in self.unknown_versions(name, known).await? {
             found.push(self.found(version).await?);
         }
         if found.is_empty() {

@@ -180,48 +180,50 @@ async fn pages_without_end_end() {
 
 #[tokio::test]
 async fn a_version_is_reported_when_ready_even_behind_a_newer_one() {
-    async fn poll(registry: &Mlflow, known: &'static str) -> Vec<String> {
+    async fn check(known: &'static [&'static str], expected: &[&str]) {
+        let version =
+            |number: &str, status: &str| json!({"name": "m", "version": number, "status": status});
+        let page = json!({
+            "registered_model": {"name": "m"},
+            "model_versions": [
+                version("5", "PENDING_REGISTRATION"), version("4", "READY"),
+                version("3", "READY"), version("2", "FAILED_REGISTRATION"),
+            ],
+        });
+        let server = answering(ResponseTemplate::new(200).set_body_json(page)).await;
+        let registry = mlflow(&server.uri());
         let found = registry
-            .versions("m", &move |it| it == known)
+            .versions("m", &|it| known.contains(&it))
             .await
             .unwrap();
-        found.into_iter().map(|it| it.version).collect()
+        let found: Vec<&str> = found.iter().map(|it| it.version.as_str()).collect();
+        assert_eq!(found, expected, "{known:?}");
     }
-    let version =
-        |number: &str, status: &str| json!({"name": "m", "version": number, "status": status});
+    check(&[], &["4", "3"]).await;
+    check(&["4"], &["3"]).await;
+    check(&["3"], &["4"]).await;
+    check(&["3", "4"], &[]).await;
+}
+
+#[tokio::test]
+async fn pages_are_read_up_to_a_known_version() {
     let server = MockServer::start().await;
-    let page = json!({"model_versions": [
-        version("6", "PENDING_REGISTRATION"), version("5", "READY"),
-        version("4", "FAILED_REGISTRATION"), version("3", "PENDING_REGISTRATION"),
-        version("2", "READY"), version("1", "READY"),
-    ]});
-    Mock::given(path(format!("{API}/model-versions/search")))
-        .respond_with(ResponseTemplate::new(200).set_body_json(page))
-        .mount(&server)
-        .await;
-    Mock::given(path(format!("{API}/registered-models/get")))
-        .respond_with(
-            ResponseTemplate::new(200).set_body_json(json!({"registered_model": {"name": "m"}})),
-        )
-        .mount(&server)
-        .await;
-    let state = |number: &str, status: &str| {
-        Mock::given(path(format!("{API}/model-versions/get")))
-            .and(query_param("version", number))
-            .respond_with(
-                ResponseTemplate::new(200)
-                    .set_body_json(json!({"model_version": version(number, status)})),
-            )
+    let next = |request: &Request| {
+        let token = request
+            .url
+            .query_pairs()
+            .find(|(key, _)| key == "page_token");
+        let page: u32 = token.map_or(9, |(_, value)| value.parse().unwrap());
+        let version = json!({"name": "m", "version": page.to_string()});
+        let body = json!({"model_versions": [version], "next_page_token": (page - 1).to_string()});
+        ResponseTemplate::new(200).set_body_json(body)
     };
-    let still = state("3", "PENDING_REGISTRATION").up_to_n_times(2);
-    still.mount(&server).await;
-    state("3", "READY").mount(&server).await;
+    Mock::given(any()).respond_with(next).mount(&server).await;
     let registry = mlflow(&server.uri());
-    state("6", "FAILED_REGISTRATION").mount(&server).await;
-    assert_eq!(poll(&registry, "2").await, ["5"]);
-    assert_eq!(poll(&registry, "5").await, [""; 0]);
-    assert_eq!(poll(&registry, "5").await, ["3"]);
-    assert_eq!(poll(&registry, "3").await, ["5"]);
+    let found = registry.versions("m", &|it| it == "6").await.unwrap();
+    let found: Vec<&str> = found.iter().map(|it| it.version.as_str()).collect();
+    assert_eq!(found, ["9", "8", "7"]);
+    assert_eq!(server.received_requests().await.unwrap().len(), 4);
 }
 
 #[tokio::test]

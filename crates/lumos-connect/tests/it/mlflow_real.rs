@@ -286,7 +286,7 @@ async fn finds(registry: &Mlflow, registered: &Registered) {
     assert_eq!(newer[0].declared.as_deref(), Some("parameters"));
     assert!(!newer[0].authors.is_empty());
     assert_eq!(registry.version(MODEL, "2").await.unwrap(), newer[0]);
-    assert_eq!(registry.versions(MODEL, &|it| it == "2").await.unwrap(), []);
+    assert_eq!(registry.versions(MODEL, &|_| true).await.unwrap(), []);
 
     let evidence = registry.evidence(MODEL, &registered.version).await.unwrap();
     let claim = &evidence[0].claim;

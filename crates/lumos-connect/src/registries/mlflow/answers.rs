@@ -109,11 +109,6 @@ impl Version {
             .is_none_or(|status| status == "READY")
     }
 
-    /// Whether its artifacts are still being copied.
-    pub(super) fn is_pending(&self) -> bool {
-        self.status.as_deref() == Some("PENDING_REGISTRATION")
-    }
-
     pub(super) fn created(&self) -> Option<Timestamp> {
         self.creation_timestamp
             .and_then(|ms| Timestamp::from_millisecond(ms).ok())
