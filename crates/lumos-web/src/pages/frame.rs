@@ -75,6 +75,11 @@ impl Frame {
         PLACES
     }
 
+    /// Whether the page belongs to this part of the site.
+    pub(super) fn is_here(&self, place: &str) -> bool {
+        self.here == place
+    }
+
     pub(super) fn asset(&self, name: &str) -> &'static str {
         assets::address(name)
     }
@@ -108,7 +113,8 @@ impl FromRequestParts<App> for Visit {
     type Rejection = Oops;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Oops> {
-        let who = <Option<SignedIn> as FromRequestParts<App>>::from_request_parts(parts, app).await?;
+        let who =
+            <Option<SignedIn> as FromRequestParts<App>>::from_request_parts(parts, app).await?;
         let path = parts.uri.path();
         let Some(who) = who else {
             if parts.method != Method::GET {
@@ -117,7 +123,9 @@ impl FromRequestParts<App> for Visit {
             let wanted = parts.uri.path_and_query().map_or(path, |p| p.as_str());
             return Err(Oops::Elsewhere(format!("/sign-in?next={}", query(wanted))));
         };
-        if who.csrf.is_some() && who.person.must_change && !["/password", "/sign-out"].contains(&path)
+        if who.csrf.is_some()
+            && who.person.must_change
+            && !["/password", "/sign-out"].contains(&path)
         {
             return Err(Oops::Elsewhere("/password".to_owned()));
         }
@@ -150,7 +158,10 @@ impl Visit {
     /// The id of the command that a form makes: the same form sent twice acts once.
     pub(super) fn once(&self, nonce: &str) -> Result<Once, Oops> {
         if nonce.is_empty() || nonce.len() > 256 {
-            let problem = Problem::bad("bad-request", "this form lacks its number; load the page again");
+            let problem = Problem::bad(
+                "bad-request",
+                "this form lacks its number; load the page again",
+            );
             return Err(problem.into());
         }
         let name = format!("{}\n{nonce}", self.who.caller.actor);

@@ -64,7 +64,9 @@ pub(super) struct Asked {
 pub(super) async fn show(visit: Visit, Query(asked): Query<Asked>) -> Result<Response, Oops> {
     let only_mine = asked.show == "mine";
     let max = if only_mine { LOOK_MAX } else { ROWS };
-    let after = asked.after.map_or(-1, |a| i64::try_from(a).unwrap_or(i64::MAX));
+    let after = asked
+        .after
+        .map_or(-1, |a| i64::try_from(a).unwrap_or(i64::MAX));
     let store = &*visit.app.door.ports().store;
     let rows = reviews::open(store, after, max).await?;
     let full = rows.len() >= usize::try_from(max).unwrap_or(usize::MAX);
@@ -104,7 +106,11 @@ async fn sorted(visit: &Visit, rows: Vec<ReviewRow>) -> Result<(Vec<Row>, Vec<Ro
     let (mut mine, mut others) = (Vec::new(), Vec::new());
     for (row, standing) in rows.into_iter().zip(standing) {
         if let Some(standing) = standing {
-            let list = if standing.mine { &mut mine } else { &mut others };
+            let list = if standing.mine {
+                &mut mine
+            } else {
+                &mut others
+            };
             list.push(line(&row, &standing, visit));
         }
     }
@@ -151,7 +157,10 @@ pub(super) fn turn(record: &ReviewRecord, open_claims: usize, free: &[Slot]) -> 
         return format!("the model's owner and developers: mend {rules}");
     }
     if open_claims > 0 {
-        return format!("its authors: {} to take", count(open_claims, "author claim"));
+        return format!(
+            "its authors: {} to take",
+            count(open_claims, "author claim")
+        );
     }
     let seats: Vec<String> = free
         .iter()
@@ -168,7 +177,11 @@ fn line(row: &ReviewRow, standing: &Standing, visit: &Visit) -> Row {
     let record = &standing.record;
     let change = match record.change {
         None => record.change_tier.to_string(),
-        Some(kind) => format!("{} ({})", record.change_tier, kind.as_str().replace('_', " ")),
+        Some(kind) => format!(
+            "{} ({})",
+            record.change_tier,
+            kind.as_str().replace('_', " ")
+        ),
     };
     let blocked = !record.blocking.is_empty();
     Row {

@@ -66,7 +66,10 @@ pub(super) async fn show(visit: Visit, Query(asked): Query<Before>) -> Result<Re
 
 /// The lines of stored entries. One that cannot be read is shown as such, not hidden.
 pub(super) async fn rows(visit: &Visit, stored: &[StoredEntry]) -> Result<Vec<Row>, Oops> {
-    let read: Vec<_> = stored.iter().map(|s| (s.index, LedgerEntry::read(s).ok())).collect();
+    let read: Vec<_> = stored
+        .iter()
+        .map(|s| (s.index, LedgerEntry::read(s).ok()))
+        .collect();
     let entries = read.iter().filter_map(|(_, entry)| entry.as_ref());
     let named = entries.flat_map(|entry| {
         let mut people = say::people(&entry.event);

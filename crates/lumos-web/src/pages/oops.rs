@@ -67,9 +67,13 @@ const fn next_step(status: u16) -> &'static str {
             "Nothing was changed. Ask a person who may do this, or somebody who manages people for the role."
         }
         404 => "Check the address, or look for it in the lists above.",
-        409 => "Nothing was changed. Go back, load the page again and read what is new before you act.",
+        409 => {
+            "Nothing was changed. Go back, load the page again and read what is new before you act."
+        }
         400..=499 => "Nothing was changed. Go back, correct what you entered and send it again.",
-        _ => "Nothing was changed. Try again shortly; when it stays, tell the operator the code above.",
+        _ => {
+            "Nothing was changed. Try again shortly; when it stays, tell the operator the code above."
+        }
     }
 }
 

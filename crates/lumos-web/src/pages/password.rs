@@ -41,10 +41,7 @@ pub(super) struct Change {
     again: String,
 }
 
-pub(super) async fn change(
-    visit: Visit,
-    Form(form): Form<Change>,
-) -> Result<Response, Oops> {
+pub(super) async fn change(visit: Visit, Form(form): Form<Change>) -> Result<Response, Oops> {
     visit.who.check_csrf(&form.csrf)?;
     set(&visit, form).await.map_err(|e| e.back("/password"))?;
     Ok(Redirect::to("/").into_response())
@@ -56,7 +53,10 @@ async fn set(visit: &Visit, form: Change) -> Result<(), Oops> {
         return Err(Problem::bad("passwords-differ", detail).into());
     }
     let once = visit.once(&form.once)?;
-    let caller = visit.who.with_password(&visit.app, Some(&form.current)).await?;
+    let caller = visit
+        .who
+        .with_password(&visit.app, Some(&form.current))
+        .await?;
     if !caller.reauthenticated {
         return Err(Problem::bad("wrong-credentials", "enter your current password").into());
     }

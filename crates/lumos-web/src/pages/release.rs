@@ -53,18 +53,10 @@ pub(super) struct Head {
     pub(super) detected: Option<When>,
     pub(super) submitter: Option<String>,
     pub(super) test: bool,
-    pub(super) withdrawn: bool,
     pub(super) environments: Vec<Tab>,
     pub(super) environment: String,
     /// The review shown, empty before there is one.
     pub(super) review: String,
-}
-
-impl Head {
-    /// The address of this page.
-    fn href(&self) -> String {
-        format!("/releases/{}/{}", self.model, self.version)
-    }
 }
 
 /// One environment that the release asks to enter.
@@ -118,7 +110,6 @@ impl ReleasePage {
                 detected: Some(When::sample()),
                 submitter: Some("Grace".into()),
                 test: false,
-                withdrawn: false,
                 environments: vec![Tab {
                     environment: "production".into(),
                     href: "/releases/triage/1.2?env=production".into(),

@@ -67,7 +67,10 @@ pub(super) async fn readable(visit: &Visit, rows: Vec<ReleaseRow>) -> Result<Vec
             each.collect::<Result<Vec<bool>, Halt>>()
         })
         .await?;
-    let rows = rows.into_iter().zip(allowed).filter(|(_, allowed)| *allowed);
+    let rows = rows
+        .into_iter()
+        .zip(allowed)
+        .filter(|(_, allowed)| *allowed);
     Ok(rows.map(|(row, _)| line(row, visit)).collect())
 }
 

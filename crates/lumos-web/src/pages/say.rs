@@ -35,9 +35,15 @@ pub(super) fn sentence(event: &Event, names: &Names) -> String {
             e.source.registry, e.environment
         ),
         Event::ReleaseIdentified(_) => "artifacts fetched and hashed".to_owned(),
-        Event::DigestConflictFound(_) => "other bytes appeared under this version; refused".to_owned(),
+        Event::DigestConflictFound(_) => {
+            "other bytes appeared under this version; refused".to_owned()
+        }
         Event::AcquisitionFailed(e) => {
-            format!("artifacts could not be fetched ({}): {}", e.code, cut(&e.problem, 200))
+            format!(
+                "artifacts could not be fetched ({}): {}",
+                e.code,
+                cut(&e.problem, 200)
+            )
         }
         Event::AuthorClaimed(e) => {
             format!("{} took author claim {}", names.person(&e.person), e.claim)
@@ -50,17 +56,30 @@ pub(super) fn sentence(event: &Event, names: &Names) -> String {
             count(e.report.blocking().len(), "rule")
         ),
         Event::ReviewStarted(e) => {
-            format!("review round {} for {}", e.review.round, e.review.environment)
+            format!(
+                "review round {} for {}",
+                e.review.round, e.review.environment
+            )
         }
         Event::PromotionIntended(e) => {
-            format!("alias `{}` to be set in `{}`", cut(&e.order.alias, 80), e.order.registry)
+            format!(
+                "alias `{}` to be set in `{}`",
+                cut(&e.order.alias, 80),
+                e.order.registry
+            )
         }
         Event::PromotionObserved(e) => {
             format!("the registry was read back: `{}`", cut(&e.read_back, 80))
         }
-        Event::PromotionFailed(e) => format!("promotion failed ({}): {}", e.code, cut(&e.problem, 200)),
+        Event::PromotionFailed(e) => {
+            format!("promotion failed ({}): {}", e.code, cut(&e.problem, 200))
+        }
         Event::EvidenceRecorded(e) => {
-            format!("{} evidence from {}", cut(&e.kind, 60).replace('_', " "), cut(&e.producer, 80))
+            format!(
+                "{} evidence from {}",
+                cut(&e.kind, 60).replace('_', " "),
+                cut(&e.producer, 80)
+            )
         }
         other => in_review(other, names),
     }
@@ -70,7 +89,9 @@ pub(super) fn sentence(event: &Event, names: &Names) -> String {
 fn in_review(event: &Event, names: &Names) -> String {
     match event {
         Event::ReviewOpened(e) => format!("review opened, depth {}", e.record.depth),
-        Event::ReviewRecordChanged(_) => "the record changed; earlier signatures no longer count".to_owned(),
+        Event::ReviewRecordChanged(_) => {
+            "the record changed; earlier signatures no longer count".to_owned()
+        }
         Event::ReviewPaused(e) => format!("paused by {}", count(e.rules.len(), "critical rule")),
         Event::ReviewEscalated(e) => format!("escalated to {}: {}", e.role, e.cause.as_str()),
         Event::Signed(e) => format!(
@@ -81,7 +102,10 @@ fn in_review(event: &Event, names: &Names) -> String {
         Event::Remarked(_) => "remark".to_owned(),
         Event::ReleaseApproved(e) => match &e.auto {
             None => format!("approved for {}", e.tuple.environment),
-            Some(why) => format!("approved for {} without signatures: {why}", e.tuple.environment),
+            Some(why) => format!(
+                "approved for {} without signatures: {why}",
+                e.tuple.environment
+            ),
         },
         Event::ReviewClosed(e) => format!("review closed: {}", e.cause.as_str()),
         Event::ApprovalRevoked(e) => format!("approval revoked: {}", e.cause.as_str()),
@@ -90,14 +114,22 @@ fn in_review(event: &Event, names: &Names) -> String {
         Event::SystemStopped(_) => "stopped".to_owned(),
         Event::SystemResumed(_) => "running again".to_owned(),
         Event::ResumeRequested(e) => {
-            format!("{} asked that it run again; a second person must confirm", names.person(&e.person))
+            format!(
+                "{} asked that it run again; a second person must confirm",
+                names.person(&e.person)
+            )
         }
         Event::ReleasesAssigned(e) => match e.releases.first() {
             Some(first) => format!("may use {}", first.release),
             None => "may use nothing".to_owned(),
         },
         Event::DenialRecorded(e) => {
-            format!("denied {} {}: {}", cut(&e.model, 80), cut(&e.wanted, 80), e.reason)
+            format!(
+                "denied {} {}: {}",
+                cut(&e.model, 80),
+                cut(&e.wanted, 80),
+                e.reason
+            )
         }
         Event::GenesisRecorded(e) => {
             let founders: Vec<_> = e.founders.iter().map(|f| names.person(f)).collect();
@@ -126,7 +158,10 @@ mod tests {
     fn every_event_type_has_words() {
         for kind in Event::KINDS {
             let words = plain(kind);
-            assert!(!words.is_empty() && !words.contains(['.', '_']), "{kind}: {words}");
+            assert!(
+                !words.is_empty() && !words.contains(['.', '_']),
+                "{kind}: {words}"
+            );
         }
         assert_eq!(plain("lumos.review_rules.set.v1"), "review rules set");
     }

@@ -3,11 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use lumos_domain::{
-    actor::Actor,
-    id::PersonId,
-    seal::Sealed,
-};
+use lumos_domain::{actor::Actor, id::PersonId, seal::Sealed};
 use lumos_engine::views::people;
 
 use super::oops::Oops;
@@ -68,11 +64,30 @@ impl State {
         let (shape, tone) = match word {
             "approved" | "pass" | "live" | "observed" | "running" | "claimed" | "enforce"
             | "approve" | "done" => ('●', "good"),
-            "blocked" | "fail" | "error" | "missing_evidence" | "revoked" | "stopped" | "expired"
-            | "not fetched" | "failed" | "dead letter" | "reject" | "critical"
+            "blocked"
+            | "fail"
+            | "error"
+            | "missing_evidence"
+            | "revoked"
+            | "stopped"
+            | "expired"
+            | "not fetched"
+            | "failed"
+            | "dead letter"
+            | "reject"
+            | "critical"
             | "rejected by a reviewer" => ('■', "bad"),
-            "open" | "in review" | "paused" | "waiting" | "detected" | "identified" | "checked"
-            | "waived" | "observe" | "request_changes" | "high"
+            "open"
+            | "in review"
+            | "paused"
+            | "waiting"
+            | "detected"
+            | "identified"
+            | "checked"
+            | "waived"
+            | "observe"
+            | "request_changes"
+            | "high"
             | "changes requested by a reviewer" => ('▲', "wait"),
             _ => ('○', "plain"),
         };

@@ -105,7 +105,10 @@ async fn opened(visit: &Visit, entry: &Value) -> Result<Vec<Opened>, Oops> {
     let each = found.into_iter().zip(texts);
     Ok(each
         .map(|((field, sealed), text)| {
-            let secret = field.rsplit('.').next().is_some_and(|f| SECRET_FIELDS.contains(&f));
+            let secret = field
+                .rsplit('.')
+                .next()
+                .is_some_and(|f| SECRET_FIELDS.contains(&f));
             Opened {
                 commitment: format!("hmac-sha256:{}", sealed.hex()),
                 text: if secret {

@@ -50,7 +50,10 @@ async fn extend(upper: &mut MemoryHashes, store: &dyn Store, wanted: u64) -> Res
         let to = (from + CHUNK).min(wanted * BLOCK);
         let read = store.leaves(from, to).await?;
         if u64::try_from(read.len()).ok() != Some(to - from) {
-            return Err(PortError::new("reading leaves", "there are fewer than the ledger has"));
+            return Err(PortError::new(
+                "reading leaves",
+                "there are fewer than the ledger has",
+            ));
         }
         for block in read.chunks(256) {
             upper.push(tree::root(block));
@@ -115,7 +118,9 @@ mod tests {
 
     #[test]
     fn proofs_from_blocks_lead_to_the_root() {
-        let leaves: Vec<Hash> = (0..1_500_u32).map(|n| tree::leaf_hash(&n.to_be_bytes())).collect();
+        let leaves: Vec<Hash> = (0..1_500_u32)
+            .map(|n| tree::leaf_hash(&n.to_be_bytes()))
+            .collect();
         for size in [1_u64, 2, 255, 256, 257, 511, 512, 513, 1_000, 1_024, 1_500] {
             let tree = &leaves[..usize::try_from(size).unwrap()];
             let root = tree::root(tree);

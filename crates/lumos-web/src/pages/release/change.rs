@@ -60,7 +60,10 @@ pub(super) async fn view(
 }
 
 async fn between(app: &App, running: &Digest, candidate: &Digest) -> Result<Change, Oops> {
-    let (running, candidate) = (manifest(app, running).await?, manifest(app, candidate).await?);
+    let (running, candidate) = (
+        manifest(app, running).await?,
+        manifest(app, candidate).await?,
+    );
     Ok(match (running, candidate) {
         (Some(running), Some(candidate)) => Change::between(&running, &candidate),
         _ => Change::incomparable(),
@@ -81,7 +84,10 @@ fn shown(change: &Change, running: Option<Digest>, release: &Release) -> ChangeV
         || (running.is_some() && parts.is_empty() && change.kind.is_some());
     ChangeView {
         tier: change.tier.to_string(),
-        kind: change.kind.map(|kind| word(kind.as_str())).unwrap_or_default(),
+        kind: change
+            .kind
+            .map(|kind| word(kind.as_str()))
+            .unwrap_or_default(),
         declared: release
             .declared
             .map(|kind| word(kind.as_str()))

@@ -3,14 +3,9 @@
 use jiff::Timestamp;
 use lumos_domain::{
     facts::{ReportFacts, ReviewRecord},
-    id::Digest,
     words::{Enforcement, RuleResult},
 };
-use lumos_policy::{
-    Report,
-    report::Judged,
-    rule::Control,
-};
+use lumos_policy::{Report, report::Judged, rule::Control};
 use serde_json::Value;
 
 use crate::pages::show::{State, When, cut};
@@ -82,7 +77,8 @@ impl Judgement {
             .flatten()
             .flat_map(|report| report.results)
             .collect();
-        let is_gap = |judged: &&Judged| judged.result.is_gap() || judged.result == RuleResult::Waived;
+        let is_gap =
+            |judged: &&Judged| judged.result.is_gap() || judged.result == RuleResult::Waived;
         let mut gaps: Vec<Gap> = if complete {
             judged.iter().filter(is_gap).map(gap).collect()
         } else {
@@ -102,8 +98,12 @@ impl Judgement {
                 .score
                 .map_or_else(|| "none".to_owned(), |score| score.to_string()),
             below_threshold: facts.below_threshold,
-            depth: record.map_or(facts.depth, |record| record.depth).to_string(),
-            raised_by: record.map(|record| record.raised_by.clone()).unwrap_or_default(),
+            depth: record
+                .map_or(facts.depth, |record| record.depth)
+                .to_string(),
+            raised_by: record
+                .map(|record| record.raised_by.clone())
+                .unwrap_or_default(),
             as_of: When::of(facts.as_of, now),
             report: facts.report.to_string(),
             bundles: facts
@@ -130,7 +130,11 @@ fn reports(blob: &[u8]) -> Option<Vec<Report>> {
 }
 
 fn gap(judged: &Judged) -> Gap {
-    let text = |text: &Option<String>| text.as_deref().map(|t| cut(t, TEXT_MAX)).unwrap_or_default();
+    let text = |text: &Option<String>| {
+        text.as_deref()
+            .map(|t| cut(t, TEXT_MAX))
+            .unwrap_or_default()
+    };
     let mend = judged.remediation.as_ref();
     let waiver = match (&judged.waived_by, &judged.waiver_reason) {
         (Some(id), _) => format!("excused by waiver {id}"),
@@ -153,7 +157,9 @@ fn gap(judged: &Judged) -> Gap {
             .and_then(|mend| mend.owner_role.as_ref())
             .map(ToString::to_string)
             .unwrap_or_default(),
-        effort: mend.and_then(|mend| mend.effort.clone()).unwrap_or_default(),
+        effort: mend
+            .and_then(|mend| mend.effort.clone())
+            .unwrap_or_default(),
         docs: mend.map(|mend| mend.docs.clone()).unwrap_or_default(),
         controls: judged.controls.iter().map(control).collect(),
         routes_to: judged
@@ -210,7 +216,6 @@ fn summary(result: &lumos_domain::facts::ReportedResult) -> Gap {
     }
 }
 
-
 #[cfg(test)]
 impl Judgement {
     pub(in crate::pages) fn sample(hostile: &str) -> Self {
@@ -221,7 +226,7 @@ impl Judgement {
             depth: "full".into(),
             raised_by: vec!["score below the threshold".into()],
             as_of: When::sample(),
-            report: Digest::of(b"report").to_string(),
+            report: lumos_domain::id::Digest::of(b"report").to_string(),
             bundles: vec!["starter 1.0.0".into()],
             blocking: 1,
             whole: vec!["No rule applied."],
@@ -256,6 +261,8 @@ impl Judgement {
 
 #[cfg(test)]
 mod tests {
+    use lumos_domain::id::Digest;
+
     use super::*;
 
     /// One failed mandatory rule and no assessment to read: the gap is still there, and blocks.
@@ -276,7 +283,11 @@ mod tests {
         for blob in [None, Some(&b"not json"[..]), Some(br#"{"schema":"other"}"#)] {
             let judged = Judgement::of(&facts, None, blob, facts.as_of);
             assert!(!judged.complete);
-            let rules: Vec<_> = judged.gaps.iter().map(|g| (g.rule.as_str(), g.blocks)).collect();
+            let rules: Vec<_> = judged
+                .gaps
+                .iter()
+                .map(|g| (g.rule.as_str(), g.blocks))
+                .collect();
             assert_eq!(rules, [("scan.clean", true), ("card.present", false)]);
             assert_eq!(judged.gaps[0].result.word, "missing evidence");
             assert_eq!((judged.score.as_str(), judged.whole.len()), ("87.50 %", 1));

@@ -40,7 +40,12 @@ pub(super) struct Facts<'a> {
 }
 
 impl Turn {
-    fn new(state: &str, why: impl Into<String>, whose: impl Into<String>, next: impl Into<String>) -> Self {
+    fn new(
+        state: &str,
+        why: impl Into<String>,
+        whose: impl Into<String>,
+        next: impl Into<String>,
+    ) -> Self {
         Self {
             state: State::of(state),
             why: why.into(),
@@ -85,7 +90,10 @@ impl Turn {
             if let Some((code, problem)) = &facts.failure {
                 return Self::new(
                     "not fetched",
-                    format!("The artifacts could not be fetched ({code}): {}", cut(problem, 400)),
+                    format!(
+                        "The artifacts could not be fetched ({code}): {}",
+                        cut(problem, 400)
+                    ),
                     "the operator of the registry connector",
                     "Repair the connection or the version in its registry; the release scanner then tries again.",
                 );
@@ -163,7 +171,10 @@ impl Turn {
         if claims > 0 {
             return Self::new(
                 "waiting",
-                format!("{} unresolved: who wrote this decides who may not approve it.", count(claims, "author claim")),
+                format!(
+                    "{} unresolved: who wrote this decides who may not approve it.",
+                    count(claims, "author claim")
+                ),
                 whose,
                 "Each author signs in and takes their claim below.",
             );
@@ -178,7 +189,10 @@ impl Turn {
         }
         Self::new(
             "in review",
-            format!("Nothing blocks. {} still to be made.", signatures(facts.free)),
+            format!(
+                "Nothing blocks. {} still to be made.",
+                signatures(facts.free)
+            ),
             whose,
             "A person who holds the role reads this page and signs below.",
         )
