@@ -155,16 +155,17 @@ impl Visit {
         Ok(self.who.must(&self.app, Right::Read, model).await?)
     }
 
-    /// The id of the command that a form makes: the same form sent twice acts once.
-    pub(super) fn once(&self, nonce: &str) -> Result<Once, Oops> {
+    /// The id of the command that a form makes: the same form with the same content sent twice acts once,
+    /// while other content from the same page is another command. The page's random number keeps the id
+    /// from telling anything about the content.
+    pub(super) fn once(&self, nonce: &str, content: &[&str]) -> Result<Once, Oops> {
         if nonce.is_empty() || nonce.len() > 256 {
-            let problem = Problem::bad(
-                "bad-request",
-                "this form lacks its number; load the page again",
-            );
-            return Err(problem.into());
+            let detail = "this form lacks its number; load the page again";
+            return Err(Problem::bad("bad-request", detail).into());
         }
-        let name = format!("{}\n{nonce}", self.who.caller.actor);
+        let actor = self.who.caller.actor.to_string();
+        let parts = [actor.as_str(), nonce].into_iter().chain(content.iter().copied());
+        let name: String = parts.map(|part| format!("{}:{part}", part.len())).collect();
         let id: CommandId = format!("page.{}", Digest::of(name.as_bytes()).hex())
             .parse()
             .map_err(Problem::from)?;

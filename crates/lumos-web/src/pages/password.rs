@@ -52,7 +52,7 @@ async fn set(visit: &Visit, form: Change) -> Result<(), Oops> {
         let detail = "the two new passwords differ; enter the same one twice";
         return Err(Problem::bad("passwords-differ", detail).into());
     }
-    let once = visit.once(&form.once)?;
+    let once = visit.once(&form.once, &["password"])?;
     let caller = visit
         .who
         .with_password(&visit.app, Some(&form.current))

@@ -47,6 +47,20 @@ pub(in crate::pages) struct Fields {
 }
 
 impl Fields {
+    /// All that makes this form another one than the next: everything but token, number and password.
+    fn content<'a>(&'a self, release: &'a str) -> [&'a str; 8] {
+        [
+            release,
+            &self.review,
+            &self.record,
+            &self.verdict,
+            &self.slot,
+            &self.reason,
+            &self.text,
+            &self.claim,
+        ]
+    }
+
     /// The review named, which must be one of `release`.
     fn review(&self, release: &ReleaseId) -> Result<ReviewId, Problem> {
         let review: ReviewId = self.review.parse()?;
@@ -166,7 +180,7 @@ async fn submit(
     command: impl FnOnce(&ReleaseId, &Fields, &mut Sealer<'_>) -> Result<Command, Problem> + Send,
 ) -> Result<(), Oops> {
     visit.who.check_csrf(&fields.csrf)?;
-    let once = visit.once(&fields.once)?;
+    let once = visit.once(&fields.once, &fields.content(&release.to_string()))?;
     let entropy = visit.app.door.ports().entropy.clone();
     let (command, sealed) = {
         let mut sealer = Sealer::new(&*entropy);
