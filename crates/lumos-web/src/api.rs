@@ -1,10 +1,124 @@
-//! The JSON API, version 1.
+//! The JSON API, version 1: each file a noun, each handler who asks, what they ask, the door, the answer.
 
-use axum::Router;
+use axum::{Router, response::IntoResponse, routing::get};
+use lumos_domain::{id::ParseIdError, seal::SealedValue};
+use lumos_engine::{Outcome, secret::Sealer};
+use serde::Serialize;
+use utoipa::{OpenApi as _, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
 
-use crate::app::App;
+use crate::{
+    app::{App, Json},
+    problem::Problem,
+};
 
-/// The API.
+pub mod enforcement;
+pub mod events;
+pub mod health;
+pub mod hooks;
+pub mod ledger;
+pub mod models;
+pub mod people;
+pub mod releases;
+pub mod reviews;
+pub mod sessions;
+pub mod systems;
+pub mod uploads;
+
+#[derive(utoipa::OpenApi)]
+#[openapi(info(
+    title = "LUMOS",
+    description = "LUMOS decides which model versions may run, and proves it. Every change of governed \
+                   state goes through here or the pages, and leaves an entry in the ledger.",
+    license(name = "Apache-2.0", identifier = "Apache-2.0")
+))]
+struct Document;
+
+fn documented() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .merge(sessions::router())
+        .merge(people::router())
+        .merge(models::router())
+        .merge(uploads::router())
+        .merge(releases::router())
+        .merge(reviews::router())
+        .merge(systems::router())
+        .merge(enforcement::router())
+        .merge(ledger::router())
+        .merge(hooks::router())
+        .merge(events::router())
+        .merge(health::router())
+}
+
+/// The API, and the document that describes it.
 pub fn router() -> Router<App> {
-    Router::new()
+    let (router, document) = documented().split_for_parts();
+    router.merge(ledger::tiles()).route(
+        "/api/v1/openapi.json",
+        get(move || async move { axum::Json(document).into_response() }),
+    )
+}
+
+/// The OpenAPI 3.1 document, for `cargo xtask openapi`.
+#[must_use]
+pub fn openapi() -> String {
+    documented()
+        .into_openapi()
+        .to_pretty_json()
+        .unwrap_or_default()
+}
+
+/// What a command led to.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Done {
+    /// Ledger index of the first entry; absent when everything was so already.
+    pub entry: Option<u64>,
+    /// The entries, in order.
+    pub events: Vec<Happened>,
+}
+
+/// One event of a command.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Happened {
+    /// The stream it belongs to.
+    pub stream: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+impl From<Outcome> for Json<Done> {
+    fn from(outcome: Outcome) -> Self {
+        Self(Done {
+            entry: outcome.appended.map(|appended| appended.first),
+            events: outcome
+                .events
+                .iter()
+                .map(|(stream, event)| Happened {
+                    stream: stream.to_string(),
+                    kind: event.kind().to_owned(),
+                })
+                .collect(),
+        })
+    }
+}
+
+/// The answer of every command.
+pub type Answer = Result<Json<Done>, Problem>;
+
+/// A name from a request.
+fn name<T: std::str::FromStr<Err = ParseIdError>>(text: &str) -> Result<T, Problem> {
+    Ok(text.parse()?)
+}
+
+/// A sealer on the application's entropy.
+fn sealer(app: &App) -> Sealer<'_> {
+    Sealer::new(&*app.door.ports().entropy)
+}
+
+/// One sealed text and the value behind it.
+fn seal_one(app: &App, text: &str) -> (lumos_domain::seal::Sealed, Vec<SealedValue>) {
+    let mut sealer = sealer(app);
+    let sealed = sealer.seal(text);
+    (sealed, sealer.into_values())
 }

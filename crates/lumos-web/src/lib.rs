@@ -9,8 +9,8 @@ pub mod pages;
 pub mod problem;
 pub mod routes;
 
-/// The tables of the web: sessions and decision counts.
+/// The tables of the web: sessions, decision counts, webhook deliveries.
 #[must_use]
 pub fn schema() -> Vec<&'static str> {
-    [auth::SCHEMA, decisions::SCHEMA].concat()
+    [auth::SCHEMA, decisions::SCHEMA, api::hooks::SCHEMA].concat()
 }

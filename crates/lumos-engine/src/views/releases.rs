@@ -213,3 +213,20 @@ pub async fn files(
         .filter_map(|row| row.text(0).parse().ok())
         .collect())
 }
+
+/// How far a release is, in a few words; empty when it was never detected.
+///
+/// # Errors
+/// When the store fails.
+pub async fn state_of(store: &dyn Store, id: &ReleaseId) -> Result<String, PortError> {
+    let rows = store
+        .query(
+            "SELECT state FROM releases WHERE model = $1 AND version = $2",
+            vec![id.model.as_str().into(), id.version.as_str().into()],
+        )
+        .await?;
+    Ok(rows
+        .first()
+        .map(|row| row.text(0).to_owned())
+        .unwrap_or_default())
+}

@@ -1,0 +1,110 @@
+//! The anchor of one node: the last signed checkpoint in a file beside the data directory, so that
+//! restoring the directory does not take the checkpoint back with it (DECISIONS 21). It compares nothing;
+//! the signer does, before it signs.
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use lumos_engine::ports::{Anchor, PortError};
+
+use crate::durable;
+
+/// Bytes an anchored checkpoint may have; with many cosignatures it has some thousand.
+const MAX_CHECKPOINT: u64 = 1 << 20;
+
+/// The checkpoint in `DATA.anchor/checkpoint`.
+#[derive(Debug)]
+pub struct FileAnchor {
+    path: PathBuf,
+    writing: Mutex<()>,
+}
+
+impl FileAnchor {
+    /// The anchor that belongs to the data directory `data`: its sibling `DATA.anchor`.
+    ///
+    /// # Errors
+    /// [`PortError`] when `data` has no name to derive it from, such as `/` or `..`, and does not exist.
+    pub fn beside(data: &Path) -> Result<Self, PortError> {
+        let named = match data.file_name() {
+            Some(_) => data.to_owned(),
+            None => data
+                .canonicalize()
+                .map_err(|error| PortError::new("finding the anchor", error))?,
+        };
+        let mut name = named
+            .file_name()
+            .ok_or_else(|| {
+                let problem = format!("`{}` has no name", data.display());
+                PortError::new("finding the anchor", problem)
+            })?
+            .to_owned();
+        name.push(".anchor");
+        Ok(Self::at(&named.with_file_name(name)))
+    }
+
+    /// The anchor in the directory `dir`, which is made when first needed.
+    #[must_use]
+    pub fn at(dir: &Path) -> Self {
+        Self {
+            path: dir.join("checkpoint"),
+            writing: Mutex::new(()),
+        }
+    }
+
+    /// Where the checkpoint is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn read(&self) -> io::Result<Option<Vec<u8>>> {
+        let file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut bytes = Vec::new();
+        file.take(MAX_CHECKPOINT + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > MAX_CHECKPOINT {
+            return Err(too_large());
+        }
+        Ok(Some(bytes))
+    }
+
+    fn write(&self, checkpoint: &[u8]) -> io::Result<()> {
+        if checkpoint.len() as u64 > MAX_CHECKPOINT {
+            return Err(too_large());
+        }
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(dir) = self.path.parent() {
+            durable::make_dir(dir)?;
+            durable::sweep(dir)?;
+        }
+        durable::replace(&self.path, checkpoint)
+    }
+}
+
+fn too_large() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("a checkpoint is over {MAX_CHECKPOINT} bytes"),
+    )
+}
+
+impl Anchor for FileAnchor {
+    fn load(&self) -> Result<Option<Vec<u8>>, PortError> {
+        self.read().map_err(|error| {
+            PortError::new(format!("reading anchor `{}`", self.path.display()), error)
+        })
+    }
+
+    fn store(&self, checkpoint: &[u8]) -> Result<(), PortError> {
+        self.write(checkpoint).map_err(|error| {
+            PortError::new(format!("writing anchor `{}`", self.path.display()), error)
+        })
+    }
+}

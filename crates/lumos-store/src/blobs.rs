@@ -1,0 +1,106 @@
+//! Content-addressed files under `DIR/blobs`: evidence, reports, documents. What a digest names is
+//! checked each time it is read, so a damaged file is an error and never an answer.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use lumos_domain::id::Digest;
+use lumos_engine::ports::{Blobs, PortError};
+use tokio::task;
+
+use crate::durable;
+
+/// A directory of blobs: `blobs/ab/cdef…`, the name being the SHA-256 of the bytes.
+#[derive(Debug, Clone)]
+pub struct DirBlobs {
+    root: Arc<Path>,
+}
+
+impl DirBlobs {
+    /// The blobs of the data directory `dir`, which this process holds. Removes what a killed process
+    /// left unfinished.
+    ///
+    /// # Errors
+    /// [`PortError`] when the directory cannot be made or read.
+    pub fn open(dir: &Path) -> Result<Self, PortError> {
+        let root = dir.join("blobs");
+        let open = || -> io::Result<()> {
+            durable::make_dir(&root)?;
+            for entry in fs::read_dir(&root)? {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    durable::sweep(&entry.path())?;
+                }
+            }
+            Ok(())
+        };
+        open().map_err(|error| {
+            PortError::new(format!("opening blobs in `{}`", root.display()), error)
+        })?;
+        Ok(Self { root: root.into() })
+    }
+
+    fn path(&self, digest: &Digest) -> PathBuf {
+        let hex = digest.hex();
+        let (folder, name) = hex.split_at(2);
+        self.root.join(folder).join(name)
+    }
+}
+
+#[async_trait]
+impl Blobs for DirBlobs {
+    async fn put(&self, bytes: Vec<u8>) -> Result<Digest, PortError> {
+        let blobs = self.clone();
+        let work = move || {
+            let digest = Digest::of(&bytes);
+            write(&blobs.path(&digest), &digest, &bytes).map(|()| digest)
+        };
+        match task::spawn_blocking(work).await {
+            Ok(Ok(digest)) => Ok(digest),
+            Ok(Err(error)) => Err(PortError::new("storing a blob", error)),
+            Err(error) => Err(PortError::new("storing a blob", error)),
+        }
+    }
+
+    async fn get(&self, digest: &Digest) -> Result<Option<Vec<u8>>, PortError> {
+        let (path, digest) = (self.path(digest), *digest);
+        let work = move || read(&path, &digest);
+        let doing = || format!("reading blob `{digest}`");
+        match task::spawn_blocking(work).await {
+            Ok(Ok(bytes)) => Ok(bytes),
+            Ok(Err(error)) => Err(PortError::new(doing(), error)),
+            Err(error) => Err(PortError::new(doing(), error)),
+        }
+    }
+}
+
+fn write(path: &Path, digest: &Digest, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    durable::make_dir(folder)?;
+    match read(path, digest) {
+        // There already; but who put it may have died before its name was durable.
+        Ok(Some(_)) => durable::sync_dir(folder),
+        // Missing, or damaged and now mended.
+        Ok(None) | Err(_) => durable::replace(path, bytes),
+    }
+}
+
+fn read(path: &Path, digest: &Digest) -> io::Result<Option<Vec<u8>>> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if Digest::of(&bytes) == *digest {
+        Ok(Some(bytes))
+    } else {
+        Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the file does not have this digest any more",
+        ))
+    }
+}

@@ -1,0 +1,16 @@
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+
+pub mod anchor;
+pub mod blobs;
+mod durable;
+mod error;
+#[cfg(feature = "faults")]
+pub mod fault;
+mod lock;
+pub mod sqlite;
+
+pub use anchor::FileAnchor;
+pub use blobs::DirBlobs;
+pub use error::OpenError;
+pub use sqlite::SqliteStore;

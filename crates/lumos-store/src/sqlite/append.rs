@@ -1,0 +1,267 @@
+//! One append inside the writer's transaction: the read set, the entries, what projections make of them.
+//! It knows nothing of batches, commits or callers.
+
+use lumos_domain::{seal::SealedValue, stream::Stream};
+use lumos_engine::ports::{Append, AppendError, Appended, PortError, Statement};
+use lumos_ledger::{Hash, entry::MAX_STREAM_VERSION, tile::MAX_ENTRY, tree};
+use rusqlite::{Connection, OptionalExtension as _, ffi};
+
+use super::{
+    value::{self, ValueError},
+    writer::JobError,
+};
+
+/// An append made ready on the caller's side, so that the one writer hashes and formats nothing.
+pub(super) struct Ready {
+    command_id: String,
+    reads: Vec<Seen>,
+    entries: Vec<ReadyEntry>,
+    sealed: Vec<SealedValue>,
+}
+
+struct Seen {
+    stream: Stream,
+    name: String,
+    version: u64,
+}
+
+struct ReadyEntry {
+    stream: Stream,
+    name: String,
+    version: u64,
+    kind: &'static str,
+    bytes: Vec<u8>,
+    leaf: Hash,
+    projections: Vec<Statement>,
+}
+
+/// What an append did, to be kept once its transaction is.
+pub(super) struct Done {
+    pub(super) appended: Appended,
+    pub(super) leaves: Vec<Hash>,
+    pub(super) kinds: Vec<&'static str>,
+}
+
+impl Ready {
+    /// Names and hashes everything, and refuses what no ledger could hold.
+    pub(super) fn new(append: Append) -> Result<Self, AppendError> {
+        let reads = append.reads.into_iter().map(|(stream, version)| Seen {
+            name: stream.to_string(),
+            stream,
+            version,
+        });
+        let entries = append.entries.into_iter().map(|entry| {
+            if entry.bytes.len() > MAX_ENTRY {
+                let size = entry.bytes.len();
+                return Err(refused(format!(
+                    "an entry of {size} bytes is over {MAX_ENTRY}"
+                )));
+            }
+            if !(1..=MAX_STREAM_VERSION).contains(&entry.version) {
+                return Err(refused(format!("{} is no stream version", entry.version)));
+            }
+            Ok(ReadyEntry {
+                name: entry.stream.to_string(),
+                leaf: tree::leaf_hash(&entry.bytes),
+                stream: entry.stream,
+                version: entry.version,
+                kind: entry.kind,
+                bytes: entry.bytes,
+                projections: entry.projections,
+            })
+        });
+        Ok(Self {
+            command_id: append.command_id.to_string(),
+            reads: reads.collect(),
+            entries: entries.collect::<Result<_, AppendError>>()?,
+            sealed: append.sealed,
+        })
+    }
+
+    /// Compares the read set with what is there, and writes nothing: a conflict leaves nothing behind to
+    /// undo. A command that was done before is answered, whatever became of its read set since.
+    pub(super) fn check(&self, connection: &Connection) -> Result<Option<Appended>, JobError> {
+        for seen in &self.reads {
+            let now = version(connection, &seen.name)?;
+            if now != seen.version {
+                return match landed(connection, &self.command_id)? {
+                    Some(appended) => Ok(Some(appended)),
+                    None => Err(conflict(&seen.stream, seen.version, now)),
+                };
+            }
+        }
+        Ok(None)
+    }
+
+    /// Writes the append behind entry `first - 1`. After an error, what it wrote must be rolled back.
+    pub(super) fn write(
+        &self,
+        connection: &Connection,
+        first: u64,
+        known: impl Fn(&str) -> bool,
+    ) -> Result<Done, JobError> {
+        if let Some(appended) = self.claim(connection, first)? {
+            return Ok(Done {
+                appended,
+                leaves: Vec::new(),
+                kinds: Vec::new(),
+            });
+        }
+        let mut kinds = Vec::new();
+        for (entry, index) in self.entries.iter().zip(first..) {
+            entry.write(connection, super::int(index)?)?;
+            if !known(entry.kind) && !kinds.contains(&entry.kind) {
+                connection
+                    .prepare_cached("INSERT INTO kinds (kind) VALUES ($1) ON CONFLICT DO NOTHING")?
+                    .execute([entry.kind])?;
+                kinds.push(entry.kind);
+            }
+        }
+        for sealed in &self.sealed {
+            connection
+                .prepare_cached(
+                    "INSERT INTO sealed (commitment, salt, value) VALUES ($1, $2, $3)
+                     ON CONFLICT DO NOTHING",
+                )?
+                .execute((sealed.commitment.hex(), sealed.salt, &sealed.value))?;
+        }
+        Ok(Done {
+            appended: Appended {
+                first,
+                count: self.count(),
+                repeated: false,
+            },
+            leaves: self.entries.iter().map(|entry| entry.leaf).collect(),
+            kinds,
+        })
+    }
+
+    /// Takes the command id, or says where the command landed that had it before.
+    fn claim(&self, connection: &Connection, first: u64) -> Result<Option<Appended>, JobError> {
+        let claimed = connection
+            .prepare_cached(
+                "INSERT INTO commands (command_id, first, count) VALUES ($1, $2, $3)
+                 ON CONFLICT DO NOTHING",
+            )?
+            .execute((
+                &self.command_id,
+                super::int(first)?,
+                super::int(self.count())?,
+            ))?;
+        if claimed == 1 {
+            return Ok(None);
+        }
+        landed(connection, &self.command_id)
+    }
+
+    fn count(&self) -> u64 {
+        self.entries.len() as u64
+    }
+}
+
+impl ReadyEntry {
+    fn write(&self, connection: &Connection, index: i64) -> Result<(), JobError> {
+        let version = super::int(self.version)?;
+        let moved = if self.version == 1 {
+            connection
+                .prepare_cached(
+                    "INSERT INTO streams (stream, version) VALUES ($1, 1) ON CONFLICT DO NOTHING",
+                )?
+                .execute([&self.name])?
+        } else {
+            connection
+                .prepare_cached(
+                    "UPDATE streams SET version = $1 WHERE stream = $2 AND version = $3",
+                )?
+                .execute((version, &self.name, version - 1))?
+        };
+        if moved == 0 {
+            let now = self::version(connection, &self.name)?;
+            return Err(conflict(&self.stream, self.version - 1, now));
+        }
+        connection
+            .prepare_cached(
+                "INSERT INTO entries (idx, stream, version, kind, bytes, leaf)
+                 VALUES ($1, $2, $3, $4, $5, $6)",
+            )?
+            .execute((
+                index,
+                &self.name,
+                version,
+                self.kind,
+                &self.bytes,
+                self.leaf.as_bytes(),
+            ))?;
+        for projection in &self.projections {
+            project(connection, projection, index)?;
+        }
+        Ok(())
+    }
+}
+
+/// Applies one projection of the entry at `index`.
+pub(super) fn project(
+    connection: &Connection,
+    projection: &Statement,
+    index: i64,
+) -> Result<(), JobError> {
+    match value::run(connection, projection.sql, &projection.params, Some(index)) {
+        Ok(_) => Ok(()),
+        Err(ValueError::Database(error)) if is_taken(&error) => {
+            Err(JobError::Append(AppendError::Taken))
+        }
+        Err(error) => Err(error.into_job(projection.sql)),
+    }
+}
+
+/// The version a stream has; 0 when it has no entry.
+pub(super) fn version(connection: &Connection, stream: &str) -> Result<u64, JobError> {
+    let version: Option<i64> = connection
+        .prepare_cached("SELECT version FROM streams WHERE stream = $1")?
+        .query_row([stream], |row| row.get(0))
+        .optional()?;
+    super::count(version.unwrap_or(0))
+}
+
+/// Where the command landed that has this id.
+pub(super) fn landed(
+    connection: &Connection,
+    command_id: &str,
+) -> Result<Option<Appended>, JobError> {
+    let found: Option<(i64, i64)> = connection
+        .prepare_cached("SELECT first, count FROM commands WHERE command_id = $1")?
+        .query_row([command_id], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    found
+        .map(|(first, count)| {
+            Ok(Appended {
+                first: super::count(first)?,
+                count: super::count(count)?,
+                repeated: true,
+            })
+        })
+        .transpose()
+}
+
+fn is_taken(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| {
+        matches!(
+            error.extended_code,
+            ffi::SQLITE_CONSTRAINT_UNIQUE
+                | ffi::SQLITE_CONSTRAINT_PRIMARYKEY
+                | ffi::SQLITE_CONSTRAINT_ROWID
+        )
+    })
+}
+
+fn conflict(stream: &Stream, seen: u64, now: u64) -> JobError {
+    JobError::Append(AppendError::Conflict {
+        stream: stream.clone(),
+        seen,
+        now,
+    })
+}
+
+fn refused(problem: String) -> AppendError {
+    AppendError::Store(PortError::new("appending to the ledger", problem))
+}

@@ -1,0 +1,125 @@
+//! `kill -9` under load: what was answered is there, nothing is there by half. The number of kills is
+//! `LUMOS_SOAK_KILLS`, or a slice of it.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use lumos_engine::ports::Store;
+use lumos_store::SqliteStore;
+
+use crate::world::{SCHEMA, append, check_whole, id, open, stream, with_login};
+
+/// Kills in an ordinary run, and per data directory in a long one.
+const KILLS: u64 = 30;
+
+/// Callers at once in the process that is killed.
+const CLIENTS: u64 = 8;
+
+/// Says to the process that is killed where to write.
+const DIR: &str = "LUMOS_TEST_STORE_DIR";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_answered_survives_a_kill() {
+    let kills = env("LUMOS_SOAK_KILLS").map_or(KILLS, |count| count.parse().unwrap());
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut done = 0;
+    while done < kills {
+        let dir = tempfile::tempdir().unwrap();
+        let mut answered = Vec::new();
+        for _ in 0..KILLS.min(kills - done) {
+            // Numerical Recipes' generator: any spread will do, the same in each run.
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            answered.extend(write_and_kill(dir.path(), 1 + (random >> 33) % 150));
+            let store = open(&dir);
+            let size = check_whole(&store).await;
+            let logins = store
+                .query("SELECT login FROM logins", vec![])
+                .await
+                .unwrap();
+            let mut commands = 0;
+            for (command, first, count) in &answered {
+                let found = store.appended(&id(command)).await.unwrap().unwrap();
+                assert_eq!((found.first, found.count), (*first, *count), "{command}");
+                assert!(found.first + found.count <= size);
+                commands += 1;
+            }
+            // One login per append: at least those answered, at most one more per client and kill.
+            assert!(logins.len() >= commands);
+            done += 1;
+        }
+    }
+    assert_eq!(done, kills);
+}
+
+/// Starts this test binary again as a writer, and kills it once it was answered `after` times. Returns
+/// every answer it got.
+fn write_and_kill(dir: &Path, after: u64) -> Vec<(String, u64, u64)> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the test needs a process that it may kill"
+    )]
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "crash::writes_until_killed", "--ignored"])
+        .arg("--nocapture")
+        .env(DIR, dir)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = BufReader::new(child.stdout.take().unwrap());
+    let mut answers = Vec::new();
+    for line in output.lines() {
+        let line = line.unwrap();
+        // Anything else is the test harness talking; a line cut by the kill has no end mark.
+        let words: Vec<_> = line.split(' ').collect();
+        if let ["answered", command, first, count, "."] = words[..] {
+            answers.push((
+                command.to_owned(),
+                first.parse().unwrap(),
+                count.parse().unwrap(),
+            ));
+            if answers.len() as u64 == after {
+                child.kill().unwrap();
+            }
+        }
+    }
+    let status = child.wait().unwrap();
+    assert!(answers.len() as u64 >= after, "it ended early: {status}");
+    answers
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "the kill test runs it in a process of its own"]
+async fn writes_until_killed() {
+    let Some(dir) = env(DIR) else { return };
+    let store = SqliteStore::open(Path::new(&dir), SCHEMA).unwrap();
+    let clients = (0..CLIENTS).map(|client| write_for_ever(&store, client));
+    crate::contract::join_all(clients).await;
+}
+
+async fn write_for_ever(store: &dyn Store, client: u64) {
+    let name = format!("person/p{client}");
+    let mut version = store.stream_version(&stream(&name)).await.unwrap();
+    loop {
+        let command = format!("c{client}-{version}");
+        let entries: Vec<_> = (0..=version % 3)
+            .map(|more| (name.as_str(), version + 1 + more))
+            .collect();
+        let append = append(&command, &entries, &[(&name, version)]);
+        let done = store.append(with_login(append, &command)).await.unwrap();
+        println!("answered {command} {} {} .", done.first, done.count);
+        version += done.count;
+    }
+}
+
+fn env(name: &str) -> Option<String> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the caller of a long run says how long"
+    )]
+    std::env::var(name).ok()
+}

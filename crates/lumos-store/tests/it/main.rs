@@ -1,0 +1,15 @@
+//! What every store must keep, and what this one's files must survive.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "all of it is test; clippy knows that only of functions marked as one"
+)]
+
+mod contract;
+mod crash;
+mod damage;
+mod faults;
+mod files;
+mod world;

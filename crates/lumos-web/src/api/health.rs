@@ -1,0 +1,113 @@
+//! Is it alive, is it ready, how far are its agents, and numbers for Prometheus.
+
+use axum::{extract::State, http::StatusCode, response::IntoResponse};
+use lumos_domain::actor::Right;
+use lumos_engine::runtime;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    app::{App, Json},
+    auth::SignedIn,
+    problem::Problem,
+};
+
+pub(super) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(alive))
+        .routes(routes!(ready))
+        .routes(routes!(metrics))
+        .routes(routes!(agents))
+}
+
+/// The process answers.
+#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200)))]
+async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// The ledger can be read, its head is signed, and it may be written.
+#[utoipa::path(get, path = "/readyz", tag = "health",
+    responses((status = 200), (status = 503, body = Problem)))]
+async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
+    app.door.ports().store.frontier().await?;
+    match app.door.unknown_kind() {
+        None => Ok("ready\n"),
+        Some(kind) => Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unknown-event",
+            format!(
+                "the ledger holds events of type `{kind}`, which this version does not know: read-only"
+            ),
+        )),
+    }
+}
+
+/// Numbers in the Prometheus text format.
+#[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, body = String)))]
+async fn metrics(State(app): State<App>) -> Result<impl IntoResponse, Problem> {
+    let store = &*app.door.ports().store;
+    let size = store.frontier().await?.size();
+    let signed = app.published.borrow().size;
+    let mut text = format!(
+        "# TYPE lumos_ledger_entries gauge\nlumos_ledger_entries {size}\n\
+         # TYPE lumos_ledger_signed_entries gauge\nlumos_ledger_signed_entries {signed}\n\
+         # TYPE lumos_agent_lag_entries gauge\n"
+    );
+    for progress in runtime::progress(store).await? {
+        let lag = size.saturating_sub(progress.next);
+        text.push_str(&format!(
+            "lumos_agent_lag_entries{{agent=\"{}\"}} {lag}\n",
+            progress.agent
+        ));
+        text.push_str(&format!(
+            "lumos_agent_jobs{{agent=\"{}\"}} {}\n",
+            progress.agent, progress.waiting
+        ));
+        let dead = progress.dead.len();
+        text.push_str(&format!(
+            "lumos_agent_dead_letters{{agent=\"{}\"}} {dead}\n",
+            progress.agent
+        ));
+    }
+    Ok(([("content-type", "text/plain; version=0.0.4")], text))
+}
+
+/// How far an agent is.
+#[derive(Serialize, ToSchema)]
+struct AgentProgress {
+    agent: String,
+    next_entry: u64,
+    waiting: u64,
+    dead_letters: Vec<DeadLetter>,
+}
+
+/// An entry an agent gave up.
+#[derive(Serialize, ToSchema)]
+struct DeadLetter {
+    entry: u64,
+    problem: String,
+}
+
+/// How far LUMOS's own agents are.
+#[utoipa::path(get, path = "/api/v1/runtime", tag = "health",
+    responses((status = 200, body = [AgentProgress]), (status = "4XX", body = Problem)))]
+async fn agents(
+    State(app): State<App>,
+    who: SignedIn,
+) -> Result<Json<Vec<AgentProgress>>, Problem> {
+    who.must(&app, Right::Read, None).await?;
+    let all = runtime::progress(&*app.door.ports().store).await?;
+    let view = |p: runtime::Progress| AgentProgress {
+        agent: p.agent.to_owned(),
+        next_entry: p.next,
+        waiting: p.waiting,
+        dead_letters: p
+            .dead
+            .into_iter()
+            .map(|(entry, problem)| DeadLetter { entry, problem })
+            .collect(),
+    };
+    Ok(Json(all.into_iter().map(view).collect()))
+}

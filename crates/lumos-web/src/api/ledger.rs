@@ -1,0 +1,218 @@
+//! The ledger, for programs: entries, proofs, and the C2SP tlog-tiles that foreign verifiers read.
+
+use axum::{
+    Router,
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use jiff::Timestamp;
+use lumos_domain::actor::Right;
+use lumos_engine::{LedgerEntry, ports::PortError};
+use lumos_ledger::{
+    Hash,
+    proof::{self, MemoryHashes},
+    tile::{self, Kind, Tile},
+    tlog_proof::TlogProof,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    app::{App, Json, Path, Query},
+    auth::SignedIn,
+    problem::Problem,
+};
+
+pub(super) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(show))
+        .routes(routes!(receipt))
+}
+
+/// The tlog-tiles of the ledger, for tools that know the format and not LUMOS.
+pub(super) fn tiles() -> Router<App> {
+    Router::new()
+        .route("/ledger/checkpoint", get(checkpoint))
+        .route("/ledger/{*path}", get(tile_file))
+}
+
+/// An entry in a list.
+#[derive(Serialize, ToSchema)]
+struct EntryItem {
+    index: u64,
+    #[schema(value_type = String)]
+    time: Timestamp,
+    stream: String,
+    actor: String,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+struct Page {
+    /// The first index to read.
+    from: Option<u64>,
+    /// How many, 1,000 at most.
+    limit: Option<u32>,
+}
+
+/// Entries in order.
+#[utoipa::path(get, path = "/api/v1/ledger/entries", tag = "ledger", params(Page),
+    responses((status = 200, body = [EntryItem]), (status = "4XX", body = Problem)))]
+async fn list(
+    State(app): State<App>,
+    who: SignedIn,
+    Query(page): Query<Page>,
+) -> Result<Json<Vec<EntryItem>>, Problem> {
+    who.must(&app, Right::Read, None).await?;
+    let (from, limit) = (page.from.unwrap_or(0), page.limit.unwrap_or(100).min(1_000));
+    let stored = app.door.ports().store.entries(from, limit).await?;
+    let item = |entry: LedgerEntry| EntryItem {
+        index: entry.index,
+        time: entry.time,
+        stream: entry.stream.to_string(),
+        actor: entry.actor.to_string(),
+        kind: entry.event.kind().to_owned(),
+    };
+    let entries = stored
+        .iter()
+        .map(LedgerEntry::read)
+        .collect::<Result<Vec<_>, _>>();
+    let entries = entries.map_err(|e| Problem::from(lumos_engine::DoorError::from(e)))?;
+    Ok(Json(entries.into_iter().map(item).collect()))
+}
+
+/// The stored bytes of one entry: what was hashed.
+#[utoipa::path(get, path = "/api/v1/ledger/entries/{index}", tag = "ledger", params(("index" = u64, Path)),
+    responses((status = 200, body = Object), (status = "4XX", body = Problem)))]
+async fn show(
+    State(app): State<App>,
+    who: SignedIn,
+    Path(index): Path<u64>,
+) -> Result<Response, Problem> {
+    who.must(&app, Right::Read, None).await?;
+    let stored = app
+        .door
+        .ports()
+        .store
+        .entries(index, 1)
+        .await?
+        .into_iter()
+        .next();
+    let stored = stored
+        .filter(|entry| entry.index == index)
+        .ok_or_else(|| Problem::not_found("such entry"))?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], stored.bytes).into_response())
+}
+
+/// The receipt of one entry: index, inclusion proof and checkpoint (C2SP tlog-proof).
+#[utoipa::path(get, path = "/api/v1/ledger/entries/{index}/proof", tag = "ledger", params(("index" = u64, Path)),
+    responses((status = 200, body = String), (status = "4XX", body = Problem)))]
+async fn receipt(
+    State(app): State<App>,
+    who: SignedIn,
+    Path(index): Path<u64>,
+) -> Result<Response, Problem> {
+    who.must(&app, Right::Read, None).await?;
+    let proof = inclusion(&app, index).await?;
+    Ok((
+        [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],
+        proof.to_string(),
+    )
+        .into_response())
+}
+
+/// The receipt of entry `index` against the published checkpoint.
+///
+/// # Errors
+/// When the entry is not covered by it yet, or the store fails.
+pub async fn inclusion(app: &App, index: u64) -> Result<TlogProof, Problem> {
+    let published = app.published.borrow().clone();
+    if index >= published.size {
+        return Err(Problem::not_found(
+            "such entry under the published checkpoint; ask again in a moment",
+        ));
+    }
+    let hashes = hashes(app, published.size).await?;
+    let path = proof::inclusion(index, published.size, &hashes)
+        .map_err(|e| PortError::new("proving an entry", e.to_string()))?;
+    let checkpoint = String::from_utf8(published.note.to_vec())
+        .map_err(|e| PortError::new("reading our own checkpoint", e))?;
+    Ok(TlogProof {
+        extra: None,
+        index,
+        hashes: path,
+        checkpoint,
+    })
+}
+
+/// Every complete subtree hash of the first `size` entries.
+async fn hashes(app: &App, size: u64) -> Result<MemoryHashes, PortError> {
+    let mut hashes = MemoryHashes::new();
+    for leaf in leaves(app, 0, size).await? {
+        hashes.push(leaf);
+    }
+    Ok(hashes)
+}
+
+async fn leaves(app: &App, from: u64, to: u64) -> Result<Vec<Hash>, PortError> {
+    app.door.ports().store.leaves(from, to).await
+}
+
+async fn checkpoint(State(app): State<App>) -> Response {
+    let note = app.published.borrow().note.clone();
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    (headers, note.to_vec()).into_response()
+}
+
+/// A tile or entry bundle. Entries hold no readable personal data; still they are for signed-in readers.
+async fn tile_file(
+    State(app): State<App>,
+    who: SignedIn,
+    Path(path): Path<String>,
+) -> Result<Response, Problem> {
+    who.must(&app, Right::Read, None).await?;
+    let tile: Tile = path.parse().map_err(|_| Problem::not_found("such tile"))?;
+    let size = app.published.borrow().size;
+    let bytes = match tile.kind() {
+        Kind::Entries => bundle(&app, &tile, size).await?,
+        Kind::Hashes(_) => {
+            let within = Tile::in_tree(tile.kind(), tile.index(), size)
+                .is_some_and(|t| tile.width() <= t.width());
+            if !within {
+                return Err(Problem::not_found("such tile"));
+            }
+            let hashes = hashes(&app, size).await?;
+            tile.read_hashes(&hashes)
+                .map_err(|_| Problem::not_found("such tile"))?
+        }
+    };
+    let immutable = "public, max-age=31536000, immutable";
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream"),
+        (header::CACHE_CONTROL, immutable),
+    ];
+    Ok((headers, bytes).into_response())
+}
+
+async fn bundle(app: &App, tile: &Tile, size: u64) -> Result<Vec<u8>, Problem> {
+    let from = tile.index().saturating_mul(u64::from(tile::WIDTH));
+    if from.saturating_add(u64::from(tile.width())) > size {
+        return Err(Problem::not_found("such bundle"));
+    }
+    let stored = app
+        .door
+        .ports()
+        .store
+        .entries(from, u32::from(tile.width()))
+        .await?;
+    let entries = stored.iter().map(|entry| &entry.bytes);
+    Ok(tile::encode_bundle(entries).map_err(|e| PortError::new("bundling entries", e))?)
+}

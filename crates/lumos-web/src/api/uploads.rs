@@ -1,0 +1,111 @@
+//! Uploads: files stream to a staging folder; the server hashes and scans them there (DECISIONS 20).
+
+use std::path::PathBuf;
+
+use axum::{
+    body::Body,
+    extract::{DefaultBodyLimit, State},
+};
+use futures::StreamExt as _;
+use lumos_domain::{actor::Right, id::TokenId, manifest::is_safe_path};
+use lumos_engine::{ports::PortError, secret};
+use serde::Serialize;
+use tokio::io::AsyncWriteExt as _;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    app::{App, Json, Path},
+    auth::SignedIn,
+    problem::Problem,
+};
+
+/// The most bytes of one uploaded file: 1 TiB.
+const FILE_BYTES_MAX: u64 = 1 << 40;
+
+pub(super) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(open))
+        .routes(routes!(put))
+        .layer(DefaultBodyLimit::disable())
+}
+
+/// A staging folder.
+#[derive(Serialize, ToSchema)]
+struct Upload {
+    /// Name it in `POST /api/v1/releases`.
+    upload: String,
+}
+
+/// Open an upload.
+#[utoipa::path(post, path = "/api/v1/uploads", tag = "releases",
+    responses((status = 200, body = Upload), (status = "4XX", body = Problem)))]
+async fn open(State(app): State<App>, who: SignedIn) -> Result<Json<Upload>, Problem> {
+    // Whoever may submit any model may stage files; which model they are for is checked at submission.
+    let _ = who.must(&app, Right::Submit, None).await;
+    let random: TokenId = secret::id(&*app.door.ports().entropy, "u")?;
+    let upload = format!("{}.{random}", who.person.person);
+    let folder = app.uploads.join(&upload);
+    for part in ["files", "evidence"] {
+        tokio::fs::create_dir_all(folder.join(part))
+            .await
+            .map_err(staging)?;
+    }
+    Ok(Json(Upload { upload }))
+}
+
+fn staging(error: std::io::Error) -> PortError {
+    PortError::new("staging an upload", error)
+}
+
+/// The staging folder of `upload`, if it is the caller's.
+pub(super) fn folder(app: &App, who: &SignedIn, upload: &str) -> Result<PathBuf, Problem> {
+    let own = upload.split_once('.').is_some_and(|(person, random)| {
+        person == who.person.person.as_str() && random.chars().all(|c| c.is_ascii_alphanumeric())
+    });
+    let folder = app.uploads.join(upload);
+    if own && folder.is_dir() {
+        Ok(folder)
+    } else {
+        Err(Problem::not_found("such upload of yours"))
+    }
+}
+
+/// Send one file: `files/PATH` for artifacts, `evidence/KIND` for a claim in JSON. The body is the file.
+#[utoipa::path(put, path = "/api/v1/uploads/{upload}/{*path}", tag = "releases",
+    params(("upload" = String, Path), ("path" = String, Path)),
+    request_body(content = String, content_type = "application/octet-stream"),
+    responses((status = 200), (status = "4XX", body = Problem)))]
+async fn put(
+    State(app): State<App>,
+    who: SignedIn,
+    Path((upload, path)): Path<(String, String)>,
+    body: Body,
+) -> Result<(), Problem> {
+    let folder = folder(&app, &who, &upload)?;
+    let part = path.split('/').next().unwrap_or_default();
+    if !is_safe_path(&path) || !matches!(part, "files" | "evidence") || part == path {
+        return Err(Problem::bad(
+            "bad-name",
+            "send files below `files/` or `evidence/`, by a relative path",
+        ));
+    }
+    let target = folder.join(&path);
+    if let Some(parent) = target.parent() {
+        tokio::fs::create_dir_all(parent).await.map_err(staging)?;
+    }
+    let mut file = tokio::fs::File::create_new(&target)
+        .await
+        .map_err(staging)?;
+    let mut stream = body.into_data_stream();
+    let mut left = FILE_BYTES_MAX;
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|_| Problem::bad("bad-request", "the upload was cut off"))?;
+        left = left
+            .checked_sub(chunk.len() as u64)
+            .ok_or_else(|| Problem::bad("too-large", "a file has at most 1 TiB"))?;
+        file.write_all(&chunk).await.map_err(staging)?;
+    }
+    file.sync_all().await.map_err(staging)?;
+    Ok(())
+}
