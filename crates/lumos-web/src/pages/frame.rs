@@ -164,7 +164,9 @@ impl Visit {
             return Err(Problem::bad("bad-request", detail).into());
         }
         let actor = self.who.caller.actor.to_string();
-        let parts = [actor.as_str(), nonce].into_iter().chain(content.iter().copied());
+        let parts = [actor.as_str(), nonce]
+            .into_iter()
+            .chain(content.iter().copied());
         let name: String = parts.map(|part| format!("{}:{part}", part.len())).collect();
         let id: CommandId = format!("page.{}", Digest::of(name.as_bytes()).hex())
             .parse()

@@ -185,10 +185,7 @@ fn a_state_is_a_word_and_a_shape() {
                 .unwrap_or_else(|| panic!("{page}: no shape: {state:.60}"));
             let word = state[end..].trim_start_matches("</span> ");
             assert!(state[..end].contains("aria-hidden=\"true\">"), "{page}");
-            assert!(
-                !word.starts_with(['<', ' ']),
-                "{page}: {word:.40}"
-            );
+            assert!(!word.starts_with(['<', ' ']), "{page}: {word:.40}");
         }
     }
 }
