@@ -1,1 +1,6 @@
-//! x
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+
+pub mod registries;
+
+pub use registries::{RegistrySettings, SettingsError, build};

@@ -383,6 +383,24 @@ pub async fn end_session(app: &App, id: &TokenId) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Ends every other session of the person signed in, after a new password.
+///
+/// # Errors
+/// When the store fails.
+pub async fn end_other_sessions(app: &App, who: &SignedIn) -> Result<(), Problem> {
+    let sql = "DELETE FROM sessions WHERE person = $1 AND session <> $2";
+    let params = vec![
+        who.person.person.as_str().into(),
+        who.credential.as_str().into(),
+    ];
+    app.door
+        .ports()
+        .store
+        .execute(vec![Statement { sql, params }])
+        .await?;
+    Ok(())
+}
+
 impl FromRequestParts<App> for SignedIn {
     type Rejection = Problem;
 

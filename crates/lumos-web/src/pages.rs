@@ -1,10 +1,98 @@
-//! Pages for people: server-rendered, every action a plain form first.
+//! Pages for people: server-rendered, every action a plain form first. A page translates what the ledger
+//! says into words and tables; what may be done is asked of the same rules that decide.
 
-use axum::Router;
+use axum::{
+    Extension, Router,
+    extract::Request,
+    http::{HeaderName, HeaderValue, header},
+    middleware::{self, Next},
+    response::Response,
+    routing::{get, post},
+};
 
 use crate::app::App;
+
+mod assets;
+mod frame;
+mod inbox;
+mod ledger;
+mod models;
+mod oops;
+mod password;
+mod policies;
+mod release;
+mod releases;
+mod runtime;
+mod say;
+mod show;
+mod sign_in;
+mod systems;
+#[cfg(test)]
+mod tests;
+
+/// Rows on one page of a list.
+const ROWS: u32 = 50;
+
+/// What a page may load and do: its own files, its own forms, nothing inline.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
+    img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// The pages.
 pub fn router() -> Router<App> {
     Router::new()
+        .route("/", get(inbox::show))
+        .route("/sign-in", get(sign_in::show).post(sign_in::enter))
+        .route("/sign-out", post(sign_in::leave))
+        .route("/password", get(password::show).post(password::change))
+        .route("/releases", get(releases::show))
+        .route("/releases/{model}/{version}", get(release::show))
+        .route(
+            "/releases/{model}/{version}/sign",
+            post(release::actions::sign),
+        )
+        .route(
+            "/releases/{model}/{version}/remark",
+            post(release::actions::remark),
+        )
+        .route(
+            "/releases/{model}/{version}/claim",
+            post(release::actions::claim),
+        )
+        .route(
+            "/releases/{model}/{version}/withdraw",
+            post(release::actions::withdraw),
+        )
+        .route(
+            "/releases/{model}/{version}/revoke",
+            post(release::actions::revoke),
+        )
+        .route("/ledger", get(ledger::show))
+        .route("/ledger/{index}", get(ledger::entry::show))
+        .route("/models", get(models::show))
+        .route("/models/{model}", get(models::one))
+        .route("/systems", get(systems::show))
+        .route("/policies", get(policies::show))
+        .route("/runtime", get(runtime::show))
+        .layer(Extension(ledger::proof::Hashes::default()))
+        .layer(middleware::from_fn(guarded))
+        .merge(assets::router())
+}
+
+/// Says on every page, errors included, what a browser may do with it.
+async fn guarded(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "same-origin"),
+        (header::CACHE_CONTROL, "no-store"),
+        (
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
 }

@@ -1,0 +1,133 @@
+//! The ledger, newest entry first.
+
+use askama::Template;
+use axum::response::Response;
+use lumos_engine::{LedgerEntry, ports::StoredEntry};
+
+use super::{
+    ROWS,
+    frame::{Frame, Query, Visit},
+    oops::{Oops, paint},
+    releases::Before,
+    say,
+    show::{Names, When, person_of},
+};
+
+pub(super) mod entry;
+pub(super) mod proof;
+
+#[derive(Template)]
+#[template(path = "ledger.html")]
+pub(super) struct LedgerPage {
+    pub(super) frame: Frame,
+    pub(super) origin: String,
+    pub(super) size: u64,
+    pub(super) published: u64,
+    pub(super) rows: Vec<Row>,
+    pub(super) next: Option<u64>,
+    pub(super) further: bool,
+}
+
+/// One entry.
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    pub(super) index: u64,
+    pub(super) when: Option<When>,
+    pub(super) what: String,
+    pub(super) kind: String,
+    pub(super) stream: String,
+    pub(super) actor: String,
+}
+
+pub(super) async fn show(visit: Visit, Query(asked): Query<Before>) -> Result<Response, Oops> {
+    visit.must_read(None).await?;
+    let store = &*visit.app.door.ports().store;
+    let size = store.frontier().await?.size();
+    let end = asked.before.map_or(size, |before| before.min(size));
+    let from = end.saturating_sub(u64::from(ROWS));
+    let max = u32::try_from(end - from).unwrap_or(ROWS);
+    let mut stored = if max == 0 {
+        Vec::new()
+    } else {
+        store.entries(from, max).await?
+    };
+    stored.reverse();
+    let published = visit.app.published.borrow().size;
+    Ok(paint(&LedgerPage {
+        frame: visit.frame("Ledger", "/ledger").await?,
+        origin: visit.app.origin.clone(),
+        size,
+        published,
+        rows: rows(&visit, &stored).await?,
+        next: Some(from).filter(|from| *from > 0),
+        further: asked.before.is_some(),
+    }))
+}
+
+/// The lines of stored entries. One that cannot be read is shown as such, not hidden.
+pub(super) async fn rows(visit: &Visit, stored: &[StoredEntry]) -> Result<Vec<Row>, Oops> {
+    let read: Vec<_> = stored
+        .iter()
+        .map(|s| (s.index, LedgerEntry::read(s).ok()))
+        .collect();
+    let entries = read.iter().filter_map(|(_, entry)| entry.as_ref());
+    let named = entries.flat_map(|entry| {
+        let mut people = say::people(&entry.event);
+        people.extend(person_of(&entry.actor));
+        people
+    });
+    let names = Names::of(&visit.app, named).await?;
+    let line = |(index, entry): (u64, Option<LedgerEntry>)| match entry {
+        Some(entry) => row(&entry, &names, visit),
+        None => Row {
+            index,
+            when: None,
+            what: "this version of LUMOS cannot read this entry".to_owned(),
+            kind: "unknown".to_owned(),
+            stream: String::new(),
+            actor: String::new(),
+        },
+    };
+    Ok(read.into_iter().map(line).collect())
+}
+
+/// The line of one entry.
+pub(super) fn row(entry: &LedgerEntry, names: &Names, visit: &Visit) -> Row {
+    Row {
+        index: entry.index,
+        when: Some(When::of(entry.time, visit.now)),
+        what: say::sentence(&entry.event, names),
+        kind: entry.event.kind().to_owned(),
+        stream: entry.stream.to_string(),
+        actor: names.actor(&entry.actor),
+    }
+}
+
+#[cfg(test)]
+impl Row {
+    pub(super) fn sample() -> Self {
+        Self {
+            index: 4,
+            when: Some(When::sample()),
+            what: "approved <script>".into(),
+            kind: "lumos.release.approved.v1".into(),
+            stream: "review/triage/1.2/production/1".into(),
+            actor: "Mallory <b>".into(),
+        }
+    }
+}
+
+#[cfg(test)]
+impl LedgerPage {
+    pub(super) fn sample() -> Self {
+        Self {
+            frame: Frame::sample(),
+            origin: "ledger.acme.example".into(),
+            size: 60,
+            published: 59,
+            rows: vec![Row::sample()],
+            next: Some(10),
+            further: true,
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Inclusion proofs for the pages. Roots of complete blocks of 256 leaves are kept in memory (a quarter of
+//! a byte an entry); what lies below is read from the store, at most two blocks a proof.
+
+use std::sync::Arc;
+
+use lumos_engine::ports::{PortError, Store};
+use lumos_ledger::{
+    Hash,
+    proof::{self, Absent, HashReader, MemoryHashes},
+    tree,
+};
+use tokio::sync::Mutex;
+
+/// Leaves in a block, and the level its root stands on.
+const BLOCK: u64 = 256;
+const BLOCK_LEVEL: u8 = 8;
+/// Leaves read at a time while the roots of blocks are made.
+const CHUNK: u64 = 256 * BLOCK;
+
+/// The roots of complete blocks, made as they are needed.
+#[derive(Clone, Default)]
+pub(in crate::pages) struct Hashes(Arc<Mutex<MemoryHashes>>);
+
+impl Hashes {
+    /// The proof that entry `index` stands in the tree of `size` entries.
+    pub(in crate::pages) async fn inclusion(
+        &self,
+        store: &dyn Store,
+        index: u64,
+        size: u64,
+    ) -> Result<Vec<Hash>, PortError> {
+        let mut upper = self.0.lock().await;
+        extend(&mut upper, store, size / BLOCK).await?;
+        let (own, edge) = (index / BLOCK, size / BLOCK);
+        let mut blocks = vec![(own, leaves(store, own, size).await?)];
+        if own != edge {
+            blocks.push((edge, leaves(store, edge, size).await?));
+        }
+        let upper = &*upper;
+        let reader = Blocks { upper, blocks };
+        proof::inclusion(index, size, &reader)
+            .map_err(|error| PortError::new(format!("proving entry {index} of {size}"), error))
+    }
+}
+
+/// Makes the roots of the blocks up to `wanted`.
+async fn extend(upper: &mut MemoryHashes, store: &dyn Store, wanted: u64) -> Result<(), PortError> {
+    while upper.frontier().size() < wanted {
+        let from = upper.frontier().size() * BLOCK;
+        let to = (from + CHUNK).min(wanted * BLOCK);
+        let read = store.leaves(from, to).await?;
+        if u64::try_from(read.len()).ok() != Some(to - from) {
+            return Err(PortError::new(
+                "reading leaves",
+                "there are fewer than the ledger has",
+            ));
+        }
+        for block in read.chunks(256) {
+            upper.push(tree::root(block));
+        }
+    }
+    Ok(())
+}
+
+async fn leaves(store: &dyn Store, block: u64, size: u64) -> Result<Vec<Hash>, PortError> {
+    let (from, to) = (block * BLOCK, ((block + 1) * BLOCK).min(size));
+    if from >= to {
+        return Ok(Vec::new());
+    }
+    store.leaves(from, to).await
+}
+
+/// Reads hashes above the blocks from memory, those inside from the blocks at hand.
+struct Blocks<'a> {
+    upper: &'a MemoryHashes,
+    blocks: Vec<(u64, Vec<Hash>)>,
+}
+
+impl HashReader for Blocks<'_> {
+    type Error = Absent;
+
+    fn read(&self, level: u8, index: u64) -> Result<Hash, Absent> {
+        if level >= BLOCK_LEVEL {
+            return self.upper.read(level - BLOCK_LEVEL, index);
+        }
+        let (from, width) = (index << level, 1_u64 << level);
+        let block = self.blocks.iter().find(|(block, _)| *block == from / BLOCK);
+        let within = usize::try_from(from % BLOCK).ok();
+        let width = usize::try_from(width).ok();
+        block
+            .zip(within.zip(width))
+            .and_then(|((_, leaves), (from, width))| leaves.get(from..from + width))
+            .map(tree::root)
+            .ok_or(Absent { level, index })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The reader as [`Hashes::inclusion`] makes it, over leaves in memory.
+    fn prove(leaves: &[Hash], index: u64, size: u64) -> Vec<Hash> {
+        let cut = |block: u64| {
+            let from = usize::try_from((block * BLOCK).min(size)).unwrap();
+            let to = usize::try_from(((block + 1) * BLOCK).min(size)).unwrap();
+            (block, leaves[from..to].to_vec())
+        };
+        let whole = usize::try_from(size / BLOCK).unwrap();
+        let upper: MemoryHashes = leaves.chunks(256).take(whole).map(tree::root).collect();
+        let blocks = vec![cut(index / BLOCK), cut(size / BLOCK)];
+        let reader = Blocks {
+            upper: &upper,
+            blocks,
+        };
+        proof::inclusion(index, size, &reader).unwrap()
+    }
+
+    #[test]
+    fn proofs_from_blocks_lead_to_the_root() {
+        let leaves: Vec<Hash> = (0..1_500_u32)
+            .map(|n| tree::leaf_hash(&n.to_be_bytes()))
+            .collect();
+        for size in [1_u64, 2, 255, 256, 257, 511, 512, 513, 1_000, 1_024, 1_500] {
+            let tree = &leaves[..usize::try_from(size).unwrap()];
+            let root = tree::root(tree);
+            for index in [0, 1, 254, 255, 256, 300, 511, 512, 1_023, 1_499] {
+                if index < size {
+                    let proof = prove(&leaves, index, size);
+                    let leaf = leaves[usize::try_from(index).unwrap()];
+                    let verdict = proof::verify_inclusion(leaf, index, size, &root, &proof);
+                    assert_eq!(verdict, Ok(()), "{index} of {size}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What happened, as a sentence for people. The words of the ledger stay beside it.
+
+use lumos_domain::{event::Event, id::PersonId};
+
+use super::show::{Names, count, cut};
+
+/// The people an event names.
+pub(super) fn people(event: &Event) -> Vec<PersonId> {
+    match event {
+        Event::GenesisRecorded(e) => e.founders.clone(),
+        Event::SandboxLeft(e) => vec![e.founder.clone()],
+        Event::ModelRegistered(e) => vec![e.owner.clone()],
+        Event::AuthorClaimed(e) => vec![e.person.clone()],
+        Event::Signed(e) => vec![e.person.clone()],
+        Event::SystemDefined(e) => vec![e.owner.clone()],
+        Event::ResumeRequested(e) => vec![e.person.clone()],
+        _ => Vec::new(),
+    }
+}
+
+/// What happened in a model, a release, its evidence or its review.
+pub(super) fn sentence(event: &Event, names: &Names) -> String {
+    match event {
+        Event::ModelRegistered(e) => format!("registered; {} owns it", names.person(&e.owner)),
+        Event::ModelTierSet(e) => format!("tier set to {}", e.tier),
+        Event::ModelBound(e) => format!(
+            "bound to `{}` in registry `{}` for {}",
+            cut(&e.binding.name, 80),
+            e.binding.registry,
+            e.binding.environment
+        ),
+        Event::CurrentReleaseSet(e) => format!("{} now runs {}", e.environment, e.release),
+        Event::CandidateDetected(e) => format!(
+            "detected in registry `{}`, asks for {}",
+            e.source.registry, e.environment
+        ),
+        Event::ReleaseIdentified(_) => "artifacts fetched and hashed".to_owned(),
+        Event::DigestConflictFound(_) => {
+            "other bytes appeared under this version; refused".to_owned()
+        }
+        Event::AcquisitionFailed(e) => {
+            format!(
+                "artifacts could not be fetched ({}): {}",
+                e.code,
+                cut(&e.problem, 200)
+            )
+        }
+        Event::AuthorClaimed(e) => {
+            format!("{} took author claim {}", names.person(&e.person), e.claim)
+        }
+        Event::ReleaseWithdrawn(_) => "withdrawn".to_owned(),
+        Event::GateRequested(e) => format!("asks to enter {}", e.environment),
+        Event::ReportRecorded(e) => format!(
+            "held against policy for {}: {} blocking",
+            e.report.environment,
+            count(e.report.blocking().len(), "rule")
+        ),
+        Event::ReviewStarted(e) => {
+            format!(
+                "review round {} for {}",
+                e.review.round, e.review.environment
+            )
+        }
+        Event::PromotionIntended(e) => {
+            format!(
+                "alias `{}` to be set in `{}`",
+                cut(&e.order.alias, 80),
+                e.order.registry
+            )
+        }
+        Event::PromotionObserved(e) => {
+            format!("the registry was read back: `{}`", cut(&e.read_back, 80))
+        }
+        Event::PromotionFailed(e) => {
+            format!("promotion failed ({}): {}", e.code, cut(&e.problem, 200))
+        }
+        Event::EvidenceRecorded(e) => {
+            format!(
+                "{} evidence from {}",
+                cut(&e.kind, 60).replace('_', " "),
+                cut(&e.producer, 80)
+            )
+        }
+        other => in_review(other, names),
+    }
+}
+
+/// What happened in a review, a system or the organisation.
+fn in_review(event: &Event, names: &Names) -> String {
+    match event {
+        Event::ReviewOpened(e) => format!("review opened, depth {}", e.record.depth),
+        Event::ReviewRecordChanged(_) => {
+            "the record changed; earlier signatures no longer count".to_owned()
+        }
+        Event::ReviewPaused(e) => format!("paused by {}", count(e.rules.len(), "critical rule")),
+        Event::ReviewEscalated(e) => format!("escalated to {}: {}", e.role, e.cause.as_str()),
+        Event::Signed(e) => format!(
+            "{} signed: {}",
+            names.person(&e.person),
+            e.verdict.as_str().replace('_', " ")
+        ),
+        Event::Remarked(_) => "remark".to_owned(),
+        Event::ReleaseApproved(e) => match &e.auto {
+            None => format!("approved for {}", e.tuple.environment),
+            Some(why) => format!(
+                "approved for {} without signatures: {why}",
+                e.tuple.environment
+            ),
+        },
+        Event::ReviewClosed(e) => format!("review closed: {}", e.cause.as_str()),
+        Event::ApprovalRevoked(e) => format!("approval revoked: {}", e.cause.as_str()),
+        Event::BundlePublished(e) => format!("version {} published", e.bundle.version),
+        Event::SystemDefined(e) => format!("defined; {} owns it", names.person(&e.owner)),
+        Event::SystemStopped(_) => "stopped".to_owned(),
+        Event::SystemResumed(_) => "running again".to_owned(),
+        Event::ResumeRequested(e) => {
+            format!(
+                "{} asked that it run again; a second person must confirm",
+                names.person(&e.person)
+            )
+        }
+        Event::ReleasesAssigned(e) => match e.releases.first() {
+            Some(first) => format!("may use {}", first.release),
+            None => "may use nothing".to_owned(),
+        },
+        Event::DenialRecorded(e) => {
+            format!(
+                "denied {} {}: {}",
+                cut(&e.model, 80),
+                cut(&e.wanted, 80),
+                e.reason
+            )
+        }
+        Event::GenesisRecorded(e) => {
+            let founders: Vec<_> = e.founders.iter().map(|f| names.person(f)).collect();
+            format!("founded by {}", founders.join(" and "))
+        }
+        Event::SandboxLeft(e) => format!(
+            "the sandbox was left with {} as second founder",
+            names.person(&e.founder)
+        ),
+        other => plain(other.kind()),
+    }
+}
+
+/// A type of event as words: `lumos.mode.set.v1` is `mode set`.
+pub(super) fn plain(kind: &str) -> String {
+    let middle = kind.strip_prefix("lumos.").unwrap_or(kind);
+    let middle = middle.rsplit_once(".v").map_or(middle, |(name, _)| name);
+    middle.replace(['.', '_'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_event_type_has_words() {
+        for kind in Event::KINDS {
+            let words = plain(kind);
+            assert!(
+                !words.is_empty() && !words.contains(['.', '_']),
+                "{kind}: {words}"
+            );
+        }
+        assert_eq!(plain("lumos.review_rules.set.v1"), "review rules set");
+    }
+}

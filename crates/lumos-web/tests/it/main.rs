@@ -1,0 +1,9 @@
+//! The site over a real store: what a person meets from the sign-in page to the proof of their signature.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what went wrong by stopping there"
+)]
+
+mod pages;
+mod site;

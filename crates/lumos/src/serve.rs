@@ -1,0 +1,348 @@
+//! Wiring: the store, the keys, the anchor, the agents and the web become one running server.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+use lumos_agents::{ApprovalOrchestrator, ComplianceChecker, ReleaseScanner};
+use lumos_domain::{
+    actor::{Actor, Caller},
+    command::Command,
+    id::RegistryName,
+};
+use lumos_engine::{
+    Door, LedgerEntry, Request,
+    notary::Notary,
+    ports::{Clock, Entropy as _, Ports, Registry, Store as _},
+    runtime, secret,
+    views::{self, Facts},
+};
+use lumos_http::{Client, Egress};
+use lumos_store::{DirBlobs, FileAnchor, SqliteStore};
+use lumos_web::{
+    app::{App, Inner},
+    auth::{self, Gatekeeper},
+    decisions::Decisions,
+};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+
+use crate::{
+    edge::{OsEntropy, SystemClock, Uploads, WorkerScanner},
+    keys::Keys,
+    seed::{self, Founding},
+    settings::Loaded,
+};
+
+/// What a version of LUMOS calls itself in the ledger.
+pub(crate) const SOFTWARE: &str = concat!("lumos/", env!("CARGO_PKG_VERSION"));
+
+/// A running server.
+pub(crate) struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The application, for those in the same process.
+    pub app: App,
+    /// First passwords made at the founding, by login; shown once.
+    pub first_passwords: BTreeMap<String, String>,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<Result<()>>,
+}
+
+impl Running {
+    /// Waits until a part of the server ends by itself, which is a failure, or `asked` completes.
+    ///
+    /// # Errors
+    /// Why a part ended.
+    pub(crate) async fn until(mut self, asked: impl Future<Output = ()>) -> Result<()> {
+        tokio::select! {
+            ended = self.tasks.join_next() => match ended {
+                Some(ended) => ended.context("a part of the server broke")??,
+                None => {}
+            },
+            () = asked => {}
+        }
+        self.stop().await
+    }
+
+    /// Stops everything in order and waits for it.
+    ///
+    /// # Errors
+    /// Why a part ended badly.
+    pub(crate) async fn stop(mut self) -> Result<()> {
+        self.stop.send_replace(true);
+        while let Some(ended) = self.tasks.join_next().await {
+            ended.context("a part of the server broke")??;
+        }
+        Ok(())
+    }
+}
+
+/// How to found an empty ledger, beyond the settings: for the demo, which gives everybody a password.
+#[derive(Default)]
+pub(crate) struct Extras {
+    /// Whether everybody gets a first password, not only the founders.
+    pub passwords_for_all: bool,
+    /// Polls more often than the settings can say.
+    pub poll: Option<Duration>,
+}
+
+/// Starts a server.
+///
+/// # Errors
+/// When anything it stands on refuses: the data directory, the keys, the anchor, the address.
+pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
+    let settings = &loaded.settings;
+    let data = &settings.data;
+    std::fs::create_dir_all(data)
+        .with_context(|| format!("making data directory `{}`", data.display()))?;
+    let schema = [lumos_engine::schema(), lumos_web::schema()].concat();
+    let store = Arc::new(SqliteStore::open(data, &schema).context("opening the ledger")?);
+    let ports = Ports {
+        store: Arc::clone(&store) as _,
+        blobs: Arc::new(DirBlobs::open(data)?),
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(OsEntropy),
+    };
+    let size = store.frontier().await?.size();
+    let keys = Keys::open(data, &settings.origin, &OsEntropy, size == 0)?;
+    let anchor = Arc::new(FileAnchor::beside(data)?);
+    // Before anything is written: nothing starts behind or against what was signed.
+    let notary = Notary::start(
+        Arc::clone(&store) as _,
+        anchor,
+        Arc::new(keys.ledger),
+        &settings.origin,
+    )
+    .await?;
+    if store.needs_rebuild().await? {
+        rebuild(&store, &ports).await?;
+    }
+    let door = Door::open(ports, &settings.origin).await?;
+    let first_passwords = if size == 0 {
+        found(&door, loaded, &extras).await?
+    } else {
+        BTreeMap::new()
+    };
+    record_start(&door, loaded).await?;
+
+    let http = Client::new(&Egress {
+        hosts: settings
+            .registries
+            .iter()
+            .filter_map(|r| r.address().map(str::to_owned))
+            .collect(),
+        ..Egress::default()
+    })?;
+    let registries = registries(loaded, &http)?;
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .with_context(|| format!("listening on {}", settings.listen))?;
+    let address = listener.local_addr()?;
+    write_address(data, address)?;
+
+    let (stop, stopped) = watch::channel(false);
+    let (hints, hinted) = mpsc::channel(1_024);
+    let mut salt = [0; 16];
+    OsEntropy.fill(&mut salt);
+    let app = App(Arc::new(Inner {
+        door: door.clone(),
+        published: notary.published(),
+        verifier_key: notary.verifier_key().clone(),
+        decisions: Decisions::new(door.clone(), &settings.origin, keys.statements),
+        gatekeeper: Gatekeeper::new(salt).map_err(|problem| anyhow::anyhow!(problem.detail))?,
+        registries: registries.clone(),
+        hints,
+        uploads: data.join("uploads"),
+        origin: settings.origin.clone(),
+        stop: stopped.clone(),
+    }));
+
+    let work = data.join("work");
+    clear(&work)?;
+    let scanner = Arc::new(WorkerScanner::new(Duration::from_secs(
+        settings.scan_timeout_s,
+    ))?);
+    let release_scanner = Arc::new(ReleaseScanner::new(registries.clone(), scanner, work));
+    let agents: Vec<Arc<dyn runtime::Subscriber>> = vec![
+        Arc::clone(&release_scanner) as _,
+        Arc::new(ComplianceChecker::default()),
+        Arc::new(ApprovalOrchestrator::new(registries)),
+    ];
+    let mut tasks = JoinSet::new();
+    let stopping = stopped.clone();
+    tasks.spawn(async move { Ok(notary.run(stopping).await?) });
+    let (door_of_agents, stopping) = (door.clone(), stopped.clone());
+    tasks.spawn(async move { Ok(runtime::run(door_of_agents, agents, stopping).await?) });
+    let (every, stopping) = (
+        extras
+            .poll
+            .unwrap_or(Duration::from_secs(settings.poll_s.max(1))),
+        stopped.clone(),
+    );
+    tasks.spawn(async move {
+        Ok(release_scanner
+            .watch(&door, every, hinted, stopping)
+            .await?)
+    });
+    let (router, mut stopping) = (lumos_web::routes::router(app.clone()), stopped);
+    tasks.spawn(async move {
+        let serving = axum::serve(listener, router);
+        Ok(serving
+            .with_graceful_shutdown(async move { runtime::stopped(&mut stopping).await })
+            .await?)
+    });
+    Ok(Running {
+        address,
+        app,
+        first_passwords,
+        stop,
+        tasks,
+    })
+}
+
+/// Leaves what a client in the same data directory needs to find this server: its address, nothing more.
+fn write_address(data: &Path, address: SocketAddr) -> Result<()> {
+    let text = serde_json::json!({ "server": format!("http://{address}") }).to_string();
+    std::fs::write(data.join("server.json"), text).context("writing the server's address")
+}
+
+/// Empties a working folder: what a process that died left there is of no use.
+fn clear(work: &Path) -> Result<()> {
+    if work.exists() {
+        std::fs::remove_dir_all(work).with_context(|| format!("emptying `{}`", work.display()))?;
+    }
+    std::fs::create_dir_all(work).with_context(|| format!("making `{}`", work.display()))
+}
+
+fn registries(loaded: &Loaded, http: &Client) -> Result<BTreeMap<RegistryName, Arc<dyn Registry>>> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let mut all: BTreeMap<RegistryName, Arc<dyn Registry>> = BTreeMap::new();
+    let upload: RegistryName = "upload".parse()?;
+    let uploads = Uploads::new(upload.clone(), loaded.settings.data.join("uploads"));
+    all.insert(upload, Arc::new(uploads));
+    for settings in &loaded.settings.registries {
+        let registry = lumos_connect::build(settings, http, Arc::clone(&clock))?;
+        if all.insert(settings.name().clone(), registry).is_some() {
+            bail!("registry `{}` is configured twice", settings.name());
+        }
+    }
+    Ok(all)
+}
+
+async fn record_start(door: &Door, loaded: &Loaded) -> Result<()> {
+    if let Some(kind) = door.unknown_kind() {
+        tracing::error!(
+            kind,
+            "the ledger holds an event type this version does not know: read-only"
+        );
+        return Ok(());
+    }
+    let command = Command::RecordStart {
+        settings: loaded.digest,
+        software: SOFTWARE.to_owned(),
+    };
+    let id = secret::command_id(&*door.ports().entropy)?;
+    door.submit(Request::new(Caller::new(Actor::Clock), id, command))
+        .await?;
+    Ok(())
+}
+
+/// Founds an empty ledger from the settings' files, or from the embedded sandbox.
+async fn found(door: &Door, loaded: &Loaded, extras: &Extras) -> Result<BTreeMap<String, String>> {
+    let settings = &loaded.settings;
+    let read = |path: &std::path::PathBuf| -> Result<(String, Vec<u8>)> {
+        let text =
+            std::fs::read(path).with_context(|| format!("reading seed `{}`", path.display()))?;
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        Ok((name, text))
+    };
+    let (organisation, policies, founders) = match &settings.organisation {
+        Some(path) => {
+            let policies = settings
+                .policies
+                .iter()
+                .map(read)
+                .collect::<Result<Vec<_>>>()?;
+            (read(path)?, policies, settings.founders.clone())
+        }
+        None => crate::defaults::sandbox(),
+    };
+    let everybody = crate::defaults::logins(&organisation.1);
+    let entitled = if extras.passwords_for_all {
+        everybody
+    } else {
+        founders.clone()
+    };
+    let mut shown = BTreeMap::new();
+    let mut passwords = BTreeMap::new();
+    for login in entitled {
+        let password = secret::secret(&OsEntropy)[..24].to_owned();
+        let mut salt = [0; 16];
+        OsEntropy.fill(&mut salt);
+        let hash = auth::hash_password(&password, salt)
+            .map_err(|problem| anyhow::anyhow!(problem.detail))?;
+        passwords.insert(login.clone(), hash);
+        shown.insert(login, password);
+    }
+    let origin = &settings.origin;
+    seed::found(
+        door,
+        Founding {
+            origin,
+            settings: loaded.digest,
+            founders: &founders,
+            organisation,
+            policies,
+            passwords,
+        },
+    )
+    .await?;
+    Ok(shown)
+}
+
+/// Makes the decision projections anew from the ledger, sealed values and blobs.
+async fn rebuild(store: &SqliteStore, ports: &Ports) -> Result<()> {
+    tracing::warn!("a rebuild of the decision projections was cut short; doing it again");
+    let mut facts = Facts::default();
+    let mut next = 0;
+    loop {
+        let stored = store.entries(next, 1_024).await?;
+        let Some(last) = stored.last() else { break };
+        next = last.index + 1;
+        for entry in &stored {
+            let (sealed, manifests) = views::needs(&LedgerEntry::read(entry)?.event);
+            for (sealed, value) in sealed.iter().zip(store.unseal(&sealed).await?) {
+                value
+                    .into_iter()
+                    .for_each(|value| facts.add_sealed(*sealed, value));
+            }
+            for digest in manifests {
+                let bytes = ports
+                    .blobs
+                    .get(&digest)
+                    .await?
+                    .context("a manifest is missing")?;
+                facts.add_manifest(
+                    digest,
+                    lumos_domain::manifest::Manifest::from_canonical(&bytes)?,
+                );
+            }
+        }
+    }
+    store
+        .rebuild(views::TABLES, move |stored| {
+            match LedgerEntry::read(stored) {
+                Ok(entry) => views::project(&entry.stream, &entry.event, entry.time, &facts),
+                Err(_) => Vec::new(),
+            }
+        })
+        .await?;
+    Ok(())
+}

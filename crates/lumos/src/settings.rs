@@ -1,0 +1,209 @@
+//! Everything that is read from outside: the settings file and the environment. Nothing else reads either.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+use lumos_connect::RegistrySettings;
+use lumos_domain::id::Digest;
+use serde::Deserialize;
+use yaml_serde::Value;
+
+/// The settings of a server: one `lumos.yaml`. Unknown keys are refused.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Settings {
+    /// The address to serve on. Loopback unless said otherwise.
+    pub listen: SocketAddr,
+    /// The ledger's origin, which names its key: a schema-less address such as `lumos.acme.example/main`.
+    pub origin: String,
+    /// Where the ledger, its blobs and keys are kept; the anchor lies beside it.
+    pub data: PathBuf,
+    /// Logins of the two founders. One login, or none, founds a single-person sandbox.
+    pub founders: Vec<String>,
+    /// The file that describes the organisation at genesis. Read once, into an empty ledger.
+    pub organisation: Option<PathBuf>,
+    /// Policy bundles published at genesis.
+    pub policies: Vec<PathBuf>,
+    /// The model registries to watch.
+    pub registries: Vec<RegistrySettings>,
+    /// How often registries are polled, in seconds.
+    pub poll_s: u64,
+    /// How long one scan may take, in seconds.
+    pub scan_timeout_s: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8417)),
+            origin: "lumos.localhost/sandbox".to_owned(),
+            data: PathBuf::from("lumos-data"),
+            founders: Vec::new(),
+            organisation: None,
+            policies: Vec::new(),
+            registries: Vec::new(),
+            poll_s: 15 * 60,
+            scan_timeout_s: 60 * 60,
+        }
+    }
+}
+
+/// Settings as they were read: the values, and the digest of the bytes they came from.
+#[derive(Debug, Clone)]
+pub(crate) struct Loaded {
+    /// The values.
+    pub settings: Settings,
+    /// SHA-256 of the file, or of nothing for the embedded defaults.
+    pub digest: Digest,
+}
+
+/// Reads the settings file, `lumos.yaml` when it exists, or the embedded defaults.
+///
+/// # Errors
+/// When the file cannot be read or says something unknown.
+pub(crate) fn load(config: Option<&Path>, data: Option<&Path>) -> Result<Loaded> {
+    let default = Path::new("lumos.yaml");
+    let path = config.or_else(|| default.exists().then_some(default));
+    let mut loaded = match path {
+        None => Loaded {
+            settings: Settings::default(),
+            digest: Digest::of(b""),
+        },
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("reading settings `{}`", path.display()))?;
+            let mut settings =
+                parse(&text).with_context(|| format!("reading settings `{}`", path.display()))?;
+            let folder = path.parent().unwrap_or(Path::new("."));
+            let beside = |file: &mut PathBuf| *file = folder.join(&*file);
+            settings.organisation.iter_mut().for_each(beside);
+            settings.policies.iter_mut().for_each(beside);
+            beside(&mut settings.data);
+            Loaded {
+                settings,
+                digest: Digest::of(text.as_bytes()),
+            }
+        }
+    };
+    if let Some(data) = data {
+        loaded.settings.data = data.to_owned();
+    }
+    Ok(loaded)
+}
+
+fn parse(text: &str) -> Result<Settings> {
+    let mut value: Value = yaml_serde::from_str(text).context("it is not YAML")?;
+    if value.is_null() {
+        return Ok(Settings::default());
+    }
+    resolve(&mut value)?;
+    yaml_serde::from_value(value).map_err(|error| anyhow::anyhow!(with_nearest(&error.to_string())))
+}
+
+/// Replaces `${NAME}` by the environment and `file:PATH` by a file's text, in every string.
+fn resolve(value: &mut Value) -> Result<()> {
+    match value {
+        Value::String(text) => {
+            if let Some(name) = text
+                .strip_prefix("${")
+                .and_then(|rest| rest.strip_suffix('}'))
+            {
+                *text = variable(name)
+                    .with_context(|| format!("environment variable `{name}` is not set"))?;
+            } else if let Some(path) = text.strip_prefix("file:") {
+                let read = std::fs::read_to_string(path);
+                *text = read
+                    .with_context(|| format!("reading secret file `{path}`"))?
+                    .trim_end()
+                    .to_owned();
+            }
+        }
+        Value::Sequence(items) => items.iter_mut().try_for_each(resolve)?,
+        Value::Mapping(members) => {
+            for (_, member) in members.iter_mut() {
+                resolve(member)?;
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Adds the nearest valid key to a message about an unknown one.
+fn with_nearest(message: &str) -> String {
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    if !message.contains("unknown field") || quoted.len() < 2 {
+        return message.to_owned();
+    }
+    let nearest = quoted[1..]
+        .iter()
+        .min_by_key(|known| distance(quoted[0], known));
+    nearest.map_or_else(
+        || message.to_owned(),
+        |known| format!("{message}; did you mean `{known}`?"),
+    )
+}
+
+/// Levenshtein distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut corner = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let changed = corner + usize::from(from != *to);
+            corner = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(corner + 1);
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+/// A variable of the environment.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads the environment"
+)]
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Where `lumos user login` keeps credentials, one per server.
+///
+/// # Errors
+/// When there is no home folder to keep them in.
+pub(crate) fn credentials_file() -> Result<PathBuf> {
+    let base = variable("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .or_else(|| variable("HOME").map(|home| Path::new(&home).join(".config")));
+    match base {
+        Some(base) => Ok(base.join("lumos").join("credentials.json")),
+        None => bail!("finding the credentials file: neither XDG_CONFIG_HOME nor HOME is set"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_keys_name_the_nearest_known_one() {
+        let error = parse("lisen: 127.0.0.1:80").unwrap_err().to_string();
+        assert!(error.contains("did you mean `listen`?"), "{error}");
+        assert!(parse("listen: 7").is_err() && parse("a: [").is_err());
+        assert_eq!(parse("").unwrap().poll_s, 900);
+    }
+
+    #[test]
+    fn secrets_come_from_files_and_the_environment() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "lumos.acme.example/x\n").unwrap();
+        let yaml = format!("origin: file:{}", file.path().display());
+        assert_eq!(parse(&yaml).unwrap().origin, "lumos.acme.example/x");
+        assert!(parse("origin: ${LUMOS_NO_SUCH_VARIABLE}").is_err());
+    }
+}
