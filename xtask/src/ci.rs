@@ -36,7 +36,7 @@ pub fn run() -> Result<bool> {
         rows.last().into_iter().for_each(|row| say(row));
     }
     say("\n== tests");
-    let (report, took) = timed(test::run);
+    let (report, took) = timed(|| test::run(&[]));
     say("\nsteps");
     rows.iter().for_each(|row| say(row));
     say(&format!("  {:<20} {:>5} s", "tests", took.as_secs()));

@@ -19,7 +19,7 @@ mod test;
 const USAGE: &str = "\
 cargo xtask COMMAND
 
-  test             install the real peers, run every test, say what was skipped and why
+  test [-p CRATE…] install the real peers, run every test (or a crate's), say what was skipped and why
   peers [NAME…]    install the real peers that tests talk to, pinned; `--list` names them
   ci               what .ci/run does: format, lints, licences and bans, documentation, tests
   soak [NAME…]     the long campaigns in full; appends a dated table to docs/soak.md
@@ -46,7 +46,7 @@ fn dispatch(args: &[String]) -> Result<bool> {
         None => ("help", args),
     };
     match command {
-        "test" => Ok(test::run()?.close()),
+        "test" => Ok(test::run(rest)?.close()),
         "peers" => peers::run(rest),
         "ci" => ci::run(),
         "soak" => soak::run(rest),

@@ -49,7 +49,7 @@ impl Report {
             say("the test runner stopped before its end: see above");
         }
         say("");
-        self.summary.iter().for_each(|line| say(line.trim()));
+        self.summary.iter().for_each(|line| say(line));
         let passed = self.passed.saturating_sub(skipped as u64);
         let failed = self.failed + u64::from(self.broken && self.failed == 0);
         let (failed, skipped) = if not_allowed {
@@ -84,21 +84,25 @@ impl Report {
     }
 }
 
-/// Installs the peers and runs everything.
-pub fn run() -> Result<Report> {
+/// Installs the peers and runs everything, or the packages that `args` name.
+pub fn run(args: &[String]) -> Result<Report> {
+    let everything = ["--workspace".to_owned()];
+    let packages = if args.is_empty() { &everything } else { args };
     let states = peers::ensured(&[])?;
     let mut report = Report {
         peers: peers::table(&states),
         ..Report::default()
     };
-    docs(&mut report)?;
+    if args.is_empty() {
+        docs(&mut report)?;
+    }
     let mut asked = shell::cargo();
     asked.args(["nextest", "--version"]);
     if shell::answers(asked) {
-        nextest(&mut report)?;
+        nextest(&mut report, packages)?;
     } else {
         say("cargo-nextest is absent: running `cargo test` instead");
-        plain(&mut report)?;
+        plain(&mut report, packages)?;
     }
     Ok(report)
 }
@@ -110,16 +114,10 @@ fn docs(report: &mut Report) -> Result<()> {
     results(report, &mut command)
 }
 
-fn plain(report: &mut Report) -> Result<()> {
+fn plain(report: &mut Report, packages: &[String]) -> Result<()> {
     let mut command = shell::cargo();
-    command.args([
-        "test",
-        "--workspace",
-        "--all-targets",
-        "--no-fail-fast",
-        "--",
-        "--show-output",
-    ]);
+    command.args(["test", "--all-targets", "--no-fail-fast"]);
+    command.args(packages).args(["--", "--show-output"]);
     results(report, &mut command)
 }
 
@@ -140,7 +138,7 @@ fn results(report: &mut Report, command: &mut std::process::Command) -> Result<(
     Ok(())
 }
 
-fn nextest(report: &mut Report) -> Result<()> {
+fn nextest(report: &mut Report, packages: &[String]) -> Result<()> {
     let junit = shell::installed("nextest/default/junit.xml");
     // An old report must not speak for this run.
     match fs::remove_file(&junit) {
@@ -150,19 +148,18 @@ fn nextest(report: &mut Report) -> Result<()> {
         _ => {}
     }
     let mut command = shell::cargo();
-    command.args([
-        "nextest",
-        "run",
-        "--workspace",
-        "--no-fail-fast",
-        "--color",
-        "never",
-    ]);
+    command.args(["nextest", "run", "--no-fail-fast", "--color", "never"]);
+    command.args(packages);
     let (ok, lines) = shell::lines(&mut command, Printed::Err)?;
-    let closing = lines
-        .iter()
-        .rposition(|line| line.trim_start().starts_with("Summary ["));
-    report.summary = closing.map(|at| lines[at..].to_vec()).unwrap_or_default();
+    let summary = lines.iter().map(|line| line.trim());
+    let mut summary = summary.skip_while(|line| !line.starts_with("Summary ["));
+    // After the summary the failed tests are named, and then told in full, which was shown already.
+    report.summary.extend(summary.next().map(str::to_owned));
+    let named = |line: &&str| !line.starts_with("stdout ") && !line.starts_with("stderr ");
+    let named = summary
+        .filter(named)
+        .filter(|line| line.contains(" [") && line.contains("::"));
+    report.summary.splice(0..0, named.map(str::to_owned));
     let Ok(xml) = fs::read_to_string(&junit) else {
         report.broken = true;
         return Ok(());
