@@ -66,7 +66,7 @@ async fn act(site: &mut Site, action: &str, fields: &[(&str, &str)]) -> Answer {
 }
 
 #[tokio::test]
-async fn a_reviewer_reads_claims_remarks_and_signs() {
+async fn a_reviewer_reads_claims_and_remarks() {
     let mut site = signed_in().await;
     let inbox = site.get("/").await;
     assert_eq!(inbox.status, StatusCode::OK);
@@ -104,7 +104,13 @@ async fn a_reviewer_reads_claims_remarks_and_signs() {
     assert!(forged.html.contains("wrong-form") && forged.html.contains("Go back"));
     let remark = act(&mut site, "remark", &[("text", HOSTILE)]).await;
     assert_eq!(remark.location, "/releases/triage/1.2?env=production");
+}
 
+#[tokio::test]
+async fn a_signature_has_its_grade_and_binds_the_record_that_was_read() {
+    let mut site = signed_in().await;
+    let claimed = act(&mut site, "claim", &[]).await;
+    assert_eq!(claimed.status, StatusCode::SEE_OTHER);
     let verdict = [("verdict", "approve"), ("reason", "I read all of it.")];
     let without = act(&mut site, "sign", &verdict).await;
     assert_eq!(without.status, StatusCode::FORBIDDEN);

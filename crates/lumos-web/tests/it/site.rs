@@ -19,7 +19,7 @@ use lumos_domain::{
     command::Command,
     event::{CandidateDetected, EvidenceRecorded, ModelRegistered},
     facts::{BundleRef, Claim, ReportFacts, Source},
-    id::{Digest, PersonId},
+    id::{Digest, Environment, PersonId, ReleaseId},
     manifest::Manifest,
     model::RegisterModel,
     org::Genesis,
@@ -31,7 +31,7 @@ use lumos_enforce::dsse::StatementSigner;
 use lumos_engine::{
     Door, Request as Asked,
     notary::Published,
-    ports::{Blobs, Clock, Entropy, Ports, Store},
+    ports::{Clock, Entropy, Ports},
     runtime,
     secret::Sealer,
     views,
@@ -255,8 +255,8 @@ impl Site {
         let ports = self.door.ports();
         let entropy = Arc::clone(&ports.entropy);
         let mut sealer = Sealer::new(&*entropy);
-        let release: lumos_domain::id::ReleaseId = "triage/1.2".parse().unwrap();
-        let environment: lumos_domain::id::Environment = "production".parse().unwrap();
+        let release: ReleaseId = "triage/1.2".parse().unwrap();
+        let environment: Environment = "production".parse().unwrap();
         let detect = Command::DetectCandidate(DetectCandidate {
             release: release.clone(),
             facts: CandidateDetected {
@@ -305,6 +305,13 @@ impl Site {
         self.submit(scanner, "identify", vec![identify], Sealer::new(&*entropy))
             .await;
 
+        self.report(release, environment).await;
+    }
+
+    /// A report without a gap, and the review that follows.
+    async fn report(&self, release: ReleaseId, environment: Environment) {
+        let ports = self.door.ports();
+        let entropy = Arc::clone(&ports.entropy);
         let whole = json!({"schema": "lumos.assessment/v1", "candidate": {}, "reports": []});
         let report: ReportFacts = serde_json::from_value(json!({
             "report": ports.blobs.put(serde_json::to_vec(&whole).unwrap()).await.unwrap(),
