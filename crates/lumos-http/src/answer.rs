@@ -22,6 +22,12 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Whether the status is 2xx.
+    #[must_use]
+    pub const fn is_success(&self) -> bool {
+        matches!(self.status, 200..=299)
+    }
+
     /// The header `name`; empty when it is absent or not text.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {

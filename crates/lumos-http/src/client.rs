@@ -149,37 +149,31 @@ pub struct Peer {
 
 impl Peer {
     /// A call of `path` below the base address. The path is plain text: each segment is escaped here.
-    #[must_use]
     pub fn request(&self, method: Method, path: &str) -> Request {
         Request::new(self, method, path)
     }
 
     /// A GET of `path`.
-    #[must_use]
     pub fn get(&self, path: &str) -> Request {
         self.request(Method::GET, path)
     }
 
     /// A POST to `path`.
-    #[must_use]
     pub fn post(&self, path: &str) -> Request {
         self.request(Method::POST, path)
     }
 
     /// A PUT to `path`.
-    #[must_use]
     pub fn put(&self, path: &str) -> Request {
         self.request(Method::PUT, path)
     }
 
     /// A PATCH of `path`.
-    #[must_use]
     pub fn patch(&self, path: &str) -> Request {
         self.request(Method::PATCH, path)
     }
 
     /// A DELETE of `path`.
-    #[must_use]
     pub fn delete(&self, path: &str) -> Request {
         self.request(Method::DELETE, path)
     }

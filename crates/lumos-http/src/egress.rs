@@ -1,7 +1,7 @@
 //! Which hosts may be reached, and which addresses their names may stand for. Sends nothing.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     time::Duration,
 };
@@ -157,7 +157,7 @@ impl Resolve for GuardedNames {
         Box::pin(async move {
             let host = name.as_str();
             let found: Vec<_> = tokio::net::lookup_host((host, 0)).await?.collect();
-            check_resolved(host, found.iter().map(|address| address.ip()))?;
+            check_resolved(host, found.iter().map(SocketAddr::ip))?;
             Ok(Box::new(found.into_iter()) as Addrs)
         })
     }

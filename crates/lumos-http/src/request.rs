@@ -169,7 +169,7 @@ impl Request {
     pub async fn ok(self) -> Result<Answer, HttpError> {
         let hidden = self.hidden.clone();
         let answer = self.send().await?;
-        if (200..300).contains(&answer.status) {
+        if answer.is_success() {
             Ok(answer)
         } else {
             Err(answer.refusal(&hidden))
@@ -194,20 +194,20 @@ impl Request {
         files::receive(response, &at, into, limit_bytes).await
     }
 
-    /// Makes the call with the file `from` streamed as its body.
+    /// Makes the call with the file `from` streamed as its body; returns the answer, whatever its status.
     ///
     /// # Errors
-    /// Any `HttpError` but `NotJson`.
+    /// Any `HttpError` but `Status` and `NotJson`.
     pub async fn upload(self, from: &Path) -> Result<Answer, HttpError> {
         let (body, size_bytes) = files::body(from).await?;
         let request = self.header("content-length", &size_bytes.to_string());
         request.transfer(|call| call.body(body)).await
     }
 
-    /// Makes the call with a form, its files streamed from disk.
+    /// Makes the call with a form, its files streamed from disk; returns the answer, whatever its status.
     ///
     /// # Errors
-    /// Any `HttpError` but `NotJson`.
+    /// Any `HttpError` but `Status` and `NotJson`.
     pub async fn upload_form(self, parts: &[Part<'_>]) -> Result<Answer, HttpError> {
         let form = files::form(parts).await?;
         self.transfer(|call| call.multipart(form)).await
@@ -228,18 +228,12 @@ impl Request {
         self,
         add: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
     ) -> Result<Answer, HttpError> {
-        let hidden = self.hidden.clone();
         let limits = *self.client.limits();
         let url = self.url.clone()?;
         let at = self.at(&url);
         let call = add(self.call(&url, limits.transfer()));
         let response = self.execute(call, &url, &at).await?;
-        let answer = read_bounded(response, at, limits.answer_bytes).await?;
-        if (200..300).contains(&answer.status) {
-            Ok(answer)
-        } else {
-            Err(answer.refusal(&hidden))
-        }
+        read_bounded(response, at, limits.answer_bytes).await
     }
 
     async fn start_success(self, total: Duration) -> Result<(Response, String), HttpError> {

@@ -2,14 +2,17 @@
 //!
 //! The decision itself is `lumos-enforce`'s. Here it is fed, counted, and its first denials recorded.
 
-use std::sync::{Arc, RwLock};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, RwLock},
+};
 
 use jiff::{SignedDuration, Timestamp};
 use lumos_domain::{
     actor::{Caller, OwnAgent},
     command::Command,
     event::DenialRecorded,
-    id::{AgentRef, Digest},
+    id::{AgentRef, Digest, ModelName, SystemName},
 };
 use lumos_enforce::{
     Decision, Question, Snapshot,
@@ -96,11 +99,9 @@ impl Decisions {
         Ok(signed)
     }
 
-    async fn gather(&self, size: u64, root: String, now: Timestamp) -> Result<Snapshot, Problem> {
-        let store = &*self.door.ports().store;
-        let org = self.door.ask(|world| Ok(world.org()?.clone())).await?;
-        let mut systems = std::collections::BTreeMap::new();
-        for name in views::models::systems(store).await? {
+    async fn systems(&self) -> Result<BTreeMap<SystemName, SystemEntry>, Problem> {
+        let mut systems = BTreeMap::new();
+        for name in views::models::systems(&*self.door.ports().store).await? {
             let system = self
                 .door
                 .ask(|world| Ok(world.system(&name)?.clone()))
@@ -122,14 +123,26 @@ impl Decisions {
                 },
             );
         }
-        let mut owners = std::collections::BTreeMap::new();
-        for name in views::models::models(store).await? {
+        Ok(systems)
+    }
+
+    async fn owners(&self) -> Result<BTreeMap<ModelName, String>, Problem> {
+        let mut owners = BTreeMap::new();
+        for name in views::models::models(&*self.door.ports().store).await? {
             let owner = self
                 .door
                 .ask(|world| Ok(world.model(&name)?.owner.clone()))
                 .await?;
             owners.extend(owner.map(|owner| (name, owner.to_string())));
         }
+        Ok(owners)
+    }
+
+    async fn gather(&self, size: u64, root: String, now: Timestamp) -> Result<Snapshot, Problem> {
+        let store = &*self.door.ports().store;
+        let org = self.door.ask(|world| Ok(world.org()?.clone())).await?;
+        let systems = self.systems().await?;
+        let owners = self.owners().await?;
         let mut approvals = Vec::new();
         for row in views::enforcement::unexpired(store, now).await? {
             let files = views::releases::files(store, &row.tuple.digest).await?;

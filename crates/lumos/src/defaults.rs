@@ -8,15 +8,24 @@ const STARTER: &[u8] = include_bytes!("../../../examples/acme/policy/starter.yam
 
 /// The embedded organisation, its policies and its one founder.
 #[must_use]
-pub fn sandbox() -> (File, Vec<File>, Vec<String>) {
+pub(crate) fn sandbox() -> (File, Vec<File>, Vec<String>) {
     let organisation = ("sandbox.yaml".to_owned(), SANDBOX.to_vec());
-    (organisation, vec![("starter.yaml".to_owned(), STARTER.to_vec())], vec!["owner".to_owned()])
+    (
+        organisation,
+        vec![("starter.yaml".to_owned(), STARTER.to_vec())],
+        vec!["owner".to_owned()],
+    )
 }
 
 /// The logins of the people in an organisation file.
 #[must_use]
-pub fn logins(organisation: &[u8]) -> Vec<String> {
-    let organisation: Result<crate::seed::Organisation, _> = yaml_serde::from_slice(organisation);
-    let people = organisation.map(|organisation| organisation.people).unwrap_or_default();
-    people.into_iter().filter(|person| !person.service).map(|person| person.login).collect()
+pub(crate) fn logins(organisation: &[u8]) -> Vec<String> {
+    let people = crate::seed::read(organisation)
+        .map(|read| read.people)
+        .unwrap_or_default();
+    people
+        .into_iter()
+        .filter(|person| !person.service)
+        .map(|person| person.login)
+        .collect()
 }

@@ -16,27 +16,33 @@ use lumos_evidence::scan::Inspection;
 use lumos_worker::{Worker, WorkerError};
 
 /// The system's clock.
-pub struct SystemClock;
+pub(crate) struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the edge where time comes in")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the edge where time comes in"
+    )]
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }
 }
 
 /// The operating system's randomness.
-pub struct OsEntropy;
+pub(crate) struct OsEntropy;
 
 impl Entropy for OsEntropy {
-    #[expect(clippy::disallowed_methods, reason = "this is the edge where randomness comes in")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the edge where randomness comes in"
+    )]
     fn fill(&self, bytes: &mut [u8]) {
         getrandom::fill(bytes).expect("because without randomness no secret may be made");
     }
 }
 
 /// Scans in a worker: this same binary run again, confined.
-pub struct WorkerScanner {
+pub(crate) struct WorkerScanner {
     worker: Worker,
     deadline: Duration,
 }
@@ -46,8 +52,13 @@ impl WorkerScanner {
     ///
     /// # Errors
     /// When the path of this binary is unknown.
-    pub fn new(deadline: Duration) -> std::io::Result<Self> {
-        Ok(Self { worker: Worker { exe: std::env::current_exe()? }, deadline })
+    pub(crate) fn new(deadline: Duration) -> std::io::Result<Self> {
+        Ok(Self {
+            worker: Worker {
+                exe: std::env::current_exe()?,
+            },
+            deadline,
+        })
     }
 }
 
@@ -55,13 +66,18 @@ impl WorkerScanner {
 impl Scanner for WorkerScanner {
     async fn scan(&self, tree: &Path) -> Result<Scanned, ScanError> {
         let (worker, deadline, tree) = (self.worker.clone(), self.deadline, tree.to_owned());
-        let scanned = tokio::task::spawn_blocking(move || worker.scan(&tree, deadline, |_| {})).await;
+        let scanned =
+            tokio::task::spawn_blocking(move || worker.scan(&tree, deadline, |_| {})).await;
         match scanned {
             Ok(Ok(inspection)) => scanned_of(inspection),
             Ok(Err(error)) => Err(failed(&error)),
             Err(panicked) => {
                 let problem = panicked.to_string();
-                Err(ScanError { code: "worker-failed".into(), problem, transient: true })
+                Err(ScanError {
+                    code: "worker-failed".into(),
+                    problem,
+                    transient: true,
+                })
             }
         }
     }
@@ -79,28 +95,42 @@ fn failed(error: &WorkerError) -> ScanError {
 ///
 /// # Errors
 /// Never in practice: claims are plain data.
-pub fn scanned_of(inspection: Inspection) -> Result<Scanned, ScanError> {
+pub(crate) fn scanned_of(inspection: Inspection) -> Result<Scanned, ScanError> {
     let claim = |value: serde_json::Result<serde_json::Value>| {
-        value.map_err(|e| ScanError { code: "bad-answer".into(), problem: e.to_string(), transient: false })
+        value.map_err(|e| ScanError {
+            code: "bad-answer".into(),
+            problem: e.to_string(),
+            transient: false,
+        })
     };
     let found = |kind: &str, claim| FoundEvidence {
         kind: kind.to_owned(),
         producer: "release-scanner".to_owned(),
         claim,
     };
-    let mut evidence = vec![found("artifact_scan", claim(serde_json::to_value(&inspection.scan))?)];
+    let mut evidence = vec![found(
+        "artifact_scan",
+        claim(serde_json::to_value(&inspection.scan))?,
+    )];
     if let Some(card) = &inspection.card {
         evidence.push(found("model_card", claim(serde_json::to_value(card))?));
     }
     if let Some(licence) = &inspection.licence {
         evidence.push(found("licence", claim(serde_json::to_value(licence))?));
     }
-    let formats = inspection.formats.iter().map(|(path, format)| (path.clone(), format.as_str().to_owned()));
-    Ok(Scanned { formats: formats.collect(), manifest: inspection.manifest, evidence })
+    let formats = inspection
+        .formats
+        .iter()
+        .map(|(path, format)| (path.clone(), format.as_str().to_owned()));
+    Ok(Scanned {
+        formats: formats.collect(),
+        manifest: inspection.manifest,
+        evidence,
+    })
 }
 
 /// Files that were sent with a submission: a registry of its own, named `upload`.
-pub struct Uploads {
+pub(crate) struct Uploads {
     name: RegistryName,
     folder: PathBuf,
 }
@@ -108,16 +138,22 @@ pub struct Uploads {
 impl Uploads {
     /// The uploads staged in `folder`.
     #[must_use]
-    pub fn new(name: RegistryName, folder: PathBuf) -> Self {
+    pub(crate) fn new(name: RegistryName, folder: PathBuf) -> Self {
         Self { name, folder }
     }
 
     fn local(&self, problem: impl ToString) -> RegistryError {
-        RegistryError::Local { registry: self.name.to_string(), problem: problem.to_string() }
+        RegistryError::Local {
+            registry: self.name.to_string(),
+            problem: problem.to_string(),
+        }
     }
 
     fn missing(&self, what: &str) -> RegistryError {
-        RegistryError::NotFound { registry: self.name.to_string(), what: what.to_owned() }
+        RegistryError::NotFound {
+            registry: self.name.to_string(),
+            what: what.to_owned(),
+        }
     }
 }
 
@@ -149,21 +185,39 @@ impl Registry for Uploads {
             return Err(self.missing("such upload"));
         }
         let copied = tokio::task::spawn_blocking(move || link_tree(&from, &into)).await;
-        copied.map_err(|panicked| self.local(panicked))?.map_err(|error| self.local(error))
+        copied
+            .map_err(|panicked| self.local(panicked))?
+            .map_err(|error| self.local(error))
     }
 
-    async fn evidence(&self, name: &str, _version: &str) -> Result<Vec<FoundEvidence>, RegistryError> {
+    async fn evidence(
+        &self,
+        name: &str,
+        _version: &str,
+    ) -> Result<Vec<FoundEvidence>, RegistryError> {
         let folder = self.folder.join(name).join("evidence");
         let mut found = Vec::new();
-        let mut files = tokio::fs::read_dir(&folder).await.map_err(|error| self.local(error))?;
-        while let Some(file) = files.next_entry().await.map_err(|error| self.local(error))? {
+        let mut files = tokio::fs::read_dir(&folder)
+            .await
+            .map_err(|error| self.local(error))?;
+        while let Some(file) = files
+            .next_entry()
+            .await
+            .map_err(|error| self.local(error))?
+        {
             let kind = file.file_name().to_string_lossy().into_owned();
-            let bytes = tokio::fs::read(file.path()).await.map_err(|error| self.local(error))?;
+            let bytes = tokio::fs::read(file.path())
+                .await
+                .map_err(|error| self.local(error))?;
             let claim = serde_json::from_slice(&bytes)
                 .map_err(|_| self.missing(&format!("usable evidence `{kind}`: it is not JSON")))?;
             // What only LUMOS's own scanner may say is not taken from a submitter.
             if !lumos_domain::release::OWN_KINDS.contains(&kind.as_str()) {
-                found.push(FoundEvidence { kind, producer: "developer".to_owned(), claim });
+                found.push(FoundEvidence {
+                    kind,
+                    producer: "developer".to_owned(),
+                    claim,
+                });
             }
         }
         found.sort_by(|a, b| a.kind.cmp(&b.kind));

@@ -9,16 +9,18 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use lumos_engine::ports::{Entropy, LedgerKey, PortError};
 use lumos_enforce::dsse::StatementSigner;
+use lumos_engine::ports::{Entropy, LedgerKey, PortError};
 use lumos_ledger::{Checkpoint, NoteSigner, VerifierKey};
 
 /// The ledger's Ed25519 key, from a seed file.
-pub struct FileLedgerKey(NoteSigner);
+pub(crate) struct FileLedgerKey(NoteSigner);
 
 impl LedgerKey for FileLedgerKey {
     fn sign(&self, checkpoint: &Checkpoint) -> Result<Vec<u8>, PortError> {
-        let note = checkpoint.sign(&self.0).map_err(|e| PortError::new("signing a checkpoint", e))?;
+        let note = checkpoint
+            .sign(&self.0)
+            .map_err(|e| PortError::new("signing a checkpoint", e))?;
         Ok(note.to_string().into_bytes())
     }
 
@@ -28,7 +30,7 @@ impl LedgerKey for FileLedgerKey {
 }
 
 /// The keys of a data directory, made when they are not there.
-pub struct Keys {
+pub(crate) struct Keys {
     /// Signs checkpoints.
     pub ledger: FileLedgerKey,
     /// Signs snapshots.
@@ -41,13 +43,20 @@ impl Keys {
     ///
     /// # Errors
     /// When a key is missing, malformed or cannot be made.
-    pub fn open(data: &Path, origin: &str, entropy: &dyn Entropy, fresh: bool) -> Result<Self> {
+    pub(crate) fn open(
+        data: &Path,
+        origin: &str,
+        entropy: &dyn Entropy,
+        fresh: bool,
+    ) -> Result<Self> {
         let folder = data.join("keys");
         fs::create_dir_all(&folder).with_context(|| format!("making `{}`", folder.display()))?;
         let seed = seed(&folder.join("ledger.ed25519"), entropy, fresh)?;
         let scalar = seed_p256(&folder.join("statements.p256"), entropy, fresh)?;
         Ok(Self {
-            ledger: FileLedgerKey(NoteSigner::from_seed(origin, &seed).context("reading the ledger key")?),
+            ledger: FileLedgerKey(
+                NoteSigner::from_seed(origin, &seed).context("reading the ledger key")?,
+            ),
             statements: scalar,
         })
     }
@@ -86,7 +95,8 @@ fn seed(path: &Path, entropy: &dyn Entropy, fresh: bool) -> Result<[u8; 32]> {
         file.sync_all()?;
         return Ok(bytes);
     }
-    let text = fs::read_to_string(path).with_context(|| format!("reading key `{}`", path.display()))?;
+    let text =
+        fs::read_to_string(path).with_context(|| format!("reading key `{}`", path.display()))?;
     let mut bytes = [0; 32];
     hex::decode_to_slice(text.trim(), &mut bytes)
         .with_context(|| format!("key `{}` is not 64 hex digits", path.display()))?;

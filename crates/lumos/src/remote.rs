@@ -3,18 +3,15 @@
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context as _, Result, bail};
-use lumos_http::{Answer, Auth, Client, Egress, HttpError, Lines, Method, Peer, Secret};
+use lumos_http::{Answer, Auth, Client, Egress, Method, Peer, Secret};
 use serde_json::Value;
 
-use crate::{
-    cli::Common,
-    settings,
-};
+use crate::{cli::Common, settings};
 
 /// A refusal by the server: an answer, not a failure.
 #[derive(Debug, thiserror::Error)]
 #[error("{detail}")]
-pub struct Refused {
+pub(crate) struct Refused {
     /// The stable code.
     pub code: String,
     /// The HTTP status.
@@ -26,14 +23,14 @@ pub struct Refused {
 impl Refused {
     /// Whether this is a "no" to the question itself rather than a broken call.
     #[must_use]
-    pub const fn is_no(&self) -> bool {
+    pub(crate) const fn is_no(&self) -> bool {
         matches!(self.status, 403 | 409)
     }
 }
 
 /// A server and who asks it.
 #[derive(Clone)]
-pub struct Remote {
+pub(crate) struct Remote {
     peer: Peer,
     /// Its address.
     pub address: String,
@@ -44,7 +41,7 @@ impl Remote {
     ///
     /// # Errors
     /// When no server is known or its address cannot be used.
-    pub fn of(common: &Common) -> Result<Self> {
+    pub(crate) fn of(common: &Common) -> Result<Self> {
         let address = address(common)?;
         let credential = settings::variable("LUMOS_TOKEN").or_else(|| stored(&address));
         Self::at(&address, credential)
@@ -54,21 +51,29 @@ impl Remote {
     ///
     /// # Errors
     /// When the address cannot be used.
-    pub fn at(address: &str, credential: Option<String>) -> Result<Self> {
-        let egress = Egress { hosts: vec![address.to_owned()], ..Egress::default() };
+    pub(crate) fn at(address: &str, credential: Option<String>) -> Result<Self> {
+        let egress = Egress {
+            hosts: vec![address.to_owned()],
+            ..Egress::default()
+        };
         let auth = credential.map_or(Auth::None, |text| Auth::Bearer(Secret::new(text)));
         let peer = Client::new(&egress)?.peer(address, auth)?;
-        Ok(Self { peer, address: address.to_owned() })
+        Ok(Self {
+            peer,
+            address: address.to_owned(),
+        })
     }
 
     /// Signs in and returns this server as that person sees it.
     ///
     /// # Errors
     /// When the login or password is wrong.
-    pub async fn sign_in(&self, login: &str, password: &str) -> Result<Self> {
+    pub(crate) async fn sign_in(&self, login: &str, password: &str) -> Result<Self> {
         let body = serde_json::json!({ "login": login, "password": password });
         let session = self.post("/api/v1/sessions", &body).await?;
-        let credential = session["credential"].as_str().context("the server sent no credential")?;
+        let credential = session["credential"]
+            .as_str()
+            .context("the server sent no credential")?;
         Self::at(&self.address, Some(credential.to_owned()))
     }
 
@@ -76,7 +81,7 @@ impl Remote {
     ///
     /// # Errors
     /// A [`Refused`] answer or a failed call.
-    pub async fn get(&self, path: &str) -> Result<Value> {
+    pub(crate) async fn get(&self, path: &str) -> Result<Value> {
         read(self.peer.get(path).send().await?)
     }
 
@@ -84,19 +89,19 @@ impl Remote {
     ///
     /// # Errors
     /// A [`Refused`] answer or a failed call.
-    pub async fn bytes(&self, path: &str) -> Result<Vec<u8>> {
+    pub(crate) async fn bytes(&self, path: &str) -> Result<Vec<u8>> {
         let answer = self.peer.get(path).send().await?;
         if answer.status >= 400 {
             return Err(refused(&answer));
         }
-        Ok(answer.body)
+        Ok(answer.body.to_vec())
     }
 
     /// `POST` of JSON.
     ///
     /// # Errors
     /// A [`Refused`] answer or a failed call.
-    pub async fn post(&self, path: &str, body: &Value) -> Result<Value> {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
         read(self.peer.post(path).json_body(body).send().await?)
     }
 
@@ -104,7 +109,7 @@ impl Remote {
     ///
     /// # Errors
     /// A [`Refused`] answer or a failed call.
-    pub async fn put(&self, path: &str, body: &Value) -> Result<Value> {
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<Value> {
         read(self.peer.put(path).json_body(body).send().await?)
     }
 
@@ -112,7 +117,7 @@ impl Remote {
     ///
     /// # Errors
     /// A [`Refused`] answer or a failed call.
-    pub async fn delete(&self, path: &str, body: Option<&Value>) -> Result<Value> {
+    pub(crate) async fn delete(&self, path: &str, body: Option<&Value>) -> Result<Value> {
         let request = self.peer.delete(path);
         let request = match body {
             Some(body) => request.json_body(body),
@@ -125,7 +130,12 @@ impl Remote {
     ///
     /// # Errors
     /// A [`Refused`] answer or a failed call.
-    pub async fn post_bytes(&self, path: &str, media_type: &str, bytes: Vec<u8>) -> Result<Value> {
+    pub(crate) async fn post_bytes(
+        &self,
+        path: &str,
+        media_type: &str,
+        bytes: Vec<u8>,
+    ) -> Result<Value> {
         read(self.peer.post(path).bytes(media_type, bytes).send().await?)
     }
 
@@ -133,17 +143,13 @@ impl Remote {
     ///
     /// # Errors
     /// A [`Refused`] answer or a failed call.
-    pub async fn upload(&self, path: &str, file: &Path) -> Result<()> {
+    pub(crate) async fn upload(&self, path: &str, file: &Path) -> Result<()> {
         let answer = self.peer.request(Method::PUT, path).upload(file).await?;
-        if answer.status >= 400 { Err(refused(&answer)) } else { Ok(()) }
-    }
-
-    /// The lines of a stream.
-    ///
-    /// # Errors
-    /// A failed call.
-    pub async fn lines(&self, path: &str) -> Result<Lines> {
-        Ok(self.peer.get(path).lines().await?)
+        if answer.status >= 400 {
+            Err(refused(&answer))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -168,12 +174,6 @@ fn refused(answer: &Answer) -> anyhow::Error {
     .into()
 }
 
-/// The code of an error that came over HTTP.
-#[must_use]
-pub fn http_code(error: &HttpError) -> &'static str {
-    error.code()
-}
-
 fn address(common: &Common) -> Result<String> {
     if let Some(server) = &common.server {
         return Ok(server.trim_end_matches('/').to_owned());
@@ -181,7 +181,9 @@ fn address(common: &Common) -> Result<String> {
     if let Some(server) = settings::variable("LUMOS_SERVER") {
         return Ok(server.trim_end_matches('/').to_owned());
     }
-    let data = settings::load(common.config.as_deref(), common.data.as_deref())?.settings.data;
+    let data = settings::load(common.config.as_deref(), common.data.as_deref())?
+        .settings
+        .data;
     let file = data.join("server.json");
     let Ok(text) = std::fs::read(&file) else {
         bail!(
@@ -191,7 +193,10 @@ fn address(common: &Common) -> Result<String> {
         );
     };
     let value: Value = serde_json::from_slice(&text).context("reading the server's address")?;
-    value["server"].as_str().map(str::to_owned).context("reading the server's address")
+    value["server"]
+        .as_str()
+        .map(str::to_owned)
+        .context("reading the server's address")
 }
 
 fn stored(address: &str) -> Option<String> {
@@ -204,21 +209,29 @@ fn stored(address: &str) -> Option<String> {
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn keep(address: &str, credential: Option<&str>) -> Result<()> {
+pub(crate) fn keep(address: &str, credential: Option<&str>) -> Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let file = settings::credentials_file()?;
-    let known = std::fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let known = std::fs::read(&file)
+        .ok()
+        .and_then(|text| serde_json::from_slice(&text).ok());
     let mut all: BTreeMap<String, String> = known.unwrap_or_default();
     match credential {
         Some(credential) => all.insert(address.to_owned(), credential.to_owned()),
         None => all.remove(address),
     };
     if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("making `{}`", folder.display()))?;
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("making `{}`", folder.display()))?;
     }
     let fresh = file.with_extension("new");
     let mut options = std::fs::OpenOptions::new();
-    let mut out = options.write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    let mut out = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&fresh)?;
     std::io::Write::write_all(&mut out, &serde_json::to_vec_pretty(&all)?)?;
     out.sync_all()?;
     std::fs::rename(&fresh, &file).with_context(|| format!("writing `{}`", file.display()))

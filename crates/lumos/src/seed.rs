@@ -18,14 +18,17 @@ use lumos_domain::{
     system::DefineSystem,
     words::{Mode, ModelTier},
 };
-use lumos_engine::{Door, Request, secret::{self, Sealer}};
+use lumos_engine::{
+    Door, Request,
+    secret::{self, Sealer},
+};
 use lumos_policy::Bundle;
 use serde::Deserialize;
 
 /// The organisation as a file describes it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Organisation {
+pub(crate) struct Organisation {
     /// The rights of each role.
     pub roles: BTreeMap<RoleName, BTreeSet<Right>>,
     /// The gates, each after those it names.
@@ -48,7 +51,7 @@ pub struct Organisation {
 /// A person at genesis.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct NewPerson {
+pub(crate) struct NewPerson {
     /// What they sign in with.
     pub login: String,
     /// What they are called.
@@ -64,7 +67,7 @@ pub struct NewPerson {
 /// A system at genesis.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct NewSystem {
+pub(crate) struct NewSystem {
     /// Its owner's login.
     pub owner: String,
     /// Its agents.
@@ -77,7 +80,7 @@ pub struct NewSystem {
 /// A model at genesis.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct NewModel {
+pub(crate) struct NewModel {
     /// Its owner's login.
     pub owner: String,
     /// The login of who owns its data.
@@ -105,7 +108,7 @@ pub struct NewModel {
 /// An environment that begins in `observe`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Observe {
+pub(crate) struct Observe {
     /// Where.
     pub environment: Environment,
     /// After how many days it is `enforce`.
@@ -115,7 +118,7 @@ pub struct Observe {
 }
 
 /// Everything a founding is made from.
-pub struct Founding<'a> {
+pub(crate) struct Founding<'a> {
     /// The ledger's origin.
     pub origin: &'a str,
     /// SHA-256 of the settings.
@@ -130,23 +133,37 @@ pub struct Founding<'a> {
     pub passwords: BTreeMap<String, String>,
 }
 
+/// Reads an organisation file. By way of JSON, in which a choice is written as everywhere else.
+///
+/// # Errors
+/// When it is not YAML, or not of this shape.
+pub(crate) fn read(text: &[u8]) -> Result<Organisation> {
+    let value: serde_json::Value = yaml_serde::from_slice(text)?;
+    Ok(serde_json::from_value(value)?)
+}
+
 /// Founds the ledger behind `door`.
 ///
 /// # Errors
 /// When a file is wrong or a command is refused.
-pub async fn found(door: &Door, founding: Founding<'_>) -> Result<()> {
+pub(crate) async fn found(door: &Door, founding: Founding<'_>) -> Result<()> {
     let (file, text) = &founding.organisation;
-    let organisation: Organisation =
-        yaml_serde::from_slice(text).with_context(|| format!("reading organisation file `{file}`"))?;
+    let organisation = read(text).with_context(|| format!("reading organisation file `{file}`"))?;
     let mut bundles = Vec::new();
     for (file, yaml) in &founding.policies {
-        let bundle = Bundle::parse(yaml).with_context(|| format!("reading policy bundle `{file}`"))?;
+        let bundle =
+            Bundle::parse(yaml).with_context(|| format!("reading policy bundle `{file}`"))?;
         let digest = door.ports().blobs.put(yaml.clone()).await?;
-        bundles.push(BundleRef { name: bundle.name().clone(), version: bundle.version().to_owned(), digest });
+        bundles.push(BundleRef {
+            name: bundle.name().clone(),
+            version: bundle.version().to_owned(),
+            digest,
+        });
     }
     let now = door.ports().clock.now();
     let mut sealer = Sealer::new(&*door.ports().entropy);
-    let commands = Plan::new(door, &organisation)?.commands(&founding, bundles, &mut sealer, now)?;
+    let commands =
+        Plan::new(door, &organisation)?.commands(&founding, bundles, &mut sealer, now)?;
     door.submit(Request {
         caller: Caller::new(Actor::Genesis),
         command_id: "genesis".parse()?,
@@ -171,7 +188,10 @@ impl<'a> Plan<'a> {
         for person in &organisation.people {
             let id = secret::id(&*door.ports().entropy, "p")?;
             if ids.insert(person.login.as_str(), id).is_some() {
-                bail!("login `{}` appears twice in the organisation file", person.login);
+                bail!(
+                    "login `{}` appears twice in the organisation file",
+                    person.login
+                );
             }
         }
         Ok(Self { organisation, ids })
@@ -204,8 +224,15 @@ impl<'a> Plan<'a> {
         commands.extend(bundles.into_iter().map(Command::PublishBundle));
         for (system, new) in &org.systems {
             let owner = self.id(&new.owner)?;
-            let facts = SystemDefined { owner, agents: new.agents.clone(), outage: new.outage.clone() };
-            commands.push(Command::DefineSystem(DefineSystem { system: system.clone(), facts }));
+            let facts = SystemDefined {
+                owner,
+                agents: new.agents.clone(),
+                outage: new.outage.clone(),
+            };
+            commands.push(Command::DefineSystem(DefineSystem {
+                system: system.clone(),
+                facts,
+            }));
         }
         for (model, new) in &org.models {
             self.model(model, new, sealer, &mut commands)?;
@@ -223,14 +250,22 @@ impl<'a> Plan<'a> {
     }
 
     fn genesis(&self, founding: &Founding<'_>) -> Result<Genesis> {
-        let founders =
-            founding.founders.iter().map(|login| self.id(login)).collect::<Result<Vec<_>>>()?;
+        let founders = founding
+            .founders
+            .iter()
+            .map(|login| self.id(login))
+            .collect::<Result<Vec<_>>>()?;
         let files = std::iter::once(&founding.organisation).chain(&founding.policies);
         Ok(Genesis {
             sandbox: founders.len() < 2,
             founders,
             origin: founding.origin.to_owned(),
-            seeds: files.map(|(name, text)| Seed { name: name.clone(), digest: Digest::of(text) }).collect(),
+            seeds: files
+                .map(|(name, text)| Seed {
+                    name: name.clone(),
+                    digest: Digest::of(text),
+                })
+                .collect(),
             settings: founding.settings,
         })
     }
@@ -250,11 +285,20 @@ impl<'a> Plan<'a> {
             service: new.service,
         }));
         for role in &new.roles {
-            let grant = Grant { role: role.clone(), scope: Scope::Organisation };
-            commands.push(Command::GrantRole { person: person.clone(), grant });
+            let grant = Grant {
+                role: role.clone(),
+                scope: Scope::Organisation,
+            };
+            commands.push(Command::GrantRole {
+                person: person.clone(),
+                grant,
+            });
         }
         if let Some(hash) = founding.passwords.get(&new.login) {
-            commands.push(Command::SetCredential { person, hash: sealer.seal(hash) });
+            commands.push(Command::SetCredential {
+                person,
+                hash: sealer.seal(hash),
+            });
         }
         Ok(())
     }
@@ -266,7 +310,11 @@ impl<'a> Plan<'a> {
         sealer: &mut Sealer<'_>,
         commands: &mut Vec<Command>,
     ) -> Result<()> {
-        let data_owner = new.data_owner.as_deref().map(|login| self.id(login)).transpose()?;
+        let data_owner = new
+            .data_owner
+            .as_deref()
+            .map(|login| self.id(login))
+            .transpose()?;
         let facts = ModelRegistered {
             owner: self.id(&new.owner)?,
             data_owner,
@@ -276,9 +324,17 @@ impl<'a> Plan<'a> {
             policies: new.policies.clone(),
         };
         let rationale = sealer.seal(&new.rationale);
-        let register = RegisterModel { model: model.clone(), facts, tier: new.tier, rationale };
+        let register = RegisterModel {
+            model: model.clone(),
+            facts,
+            tier: new.tier,
+            rationale,
+        };
         commands.push(Command::RegisterModel(register));
-        let bind = |binding: &Binding| Command::BindModel { model: model.clone(), binding: binding.clone() };
+        let bind = |binding: &Binding| Command::BindModel {
+            model: model.clone(),
+            binding: binding.clone(),
+        };
         commands.extend(new.bindings.iter().map(bind));
         Ok(())
     }

@@ -1,12 +1,6 @@
 //! Wiring: the store, the keys, the anchor, the agents and the web become one running server.
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use lumos_agents::{ApprovalOrchestrator, ComplianceChecker, ReleaseScanner};
@@ -43,10 +37,10 @@ use crate::{
 };
 
 /// What a version of LUMOS calls itself in the ledger.
-pub const SOFTWARE: &str = concat!("lumos/", env!("CARGO_PKG_VERSION"));
+pub(crate) const SOFTWARE: &str = concat!("lumos/", env!("CARGO_PKG_VERSION"));
 
 /// A running server.
-pub struct Running {
+pub(crate) struct Running {
     /// Where it listens.
     pub address: SocketAddr,
     /// The application, for those in the same process.
@@ -62,7 +56,7 @@ impl Running {
     ///
     /// # Errors
     /// Why a part ended.
-    pub async fn until(mut self, asked: impl Future<Output = ()>) -> Result<()> {
+    pub(crate) async fn until(mut self, asked: impl Future<Output = ()>) -> Result<()> {
         tokio::select! {
             ended = self.tasks.join_next() => match ended {
                 Some(ended) => ended.context("a part of the server broke")??,
@@ -77,7 +71,7 @@ impl Running {
     ///
     /// # Errors
     /// Why a part ended badly.
-    pub async fn stop(mut self) -> Result<()> {
+    pub(crate) async fn stop(mut self) -> Result<()> {
         self.stop.send_replace(true);
         while let Some(ended) = self.tasks.join_next().await {
             ended.context("a part of the server broke")??;
@@ -88,7 +82,7 @@ impl Running {
 
 /// How to found an empty ledger, beyond the settings: for the demo, which gives everybody a password.
 #[derive(Default)]
-pub struct Extras {
+pub(crate) struct Extras {
     /// Whether everybody gets a first password, not only the founders.
     pub passwords_for_all: bool,
     /// Polls more often than the settings can say.
@@ -99,10 +93,11 @@ pub struct Extras {
 ///
 /// # Errors
 /// When anything it stands on refuses: the data directory, the keys, the anchor, the address.
-pub async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
+pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
     let settings = &loaded.settings;
     let data = &settings.data;
-    std::fs::create_dir_all(data).with_context(|| format!("making data directory `{}`", data.display()))?;
+    std::fs::create_dir_all(data)
+        .with_context(|| format!("making data directory `{}`", data.display()))?;
     let schema = [lumos_engine::schema(), lumos_web::schema()].concat();
     let store = Arc::new(SqliteStore::open(data, &schema).context("opening the ledger")?);
     let ports = Ports {
@@ -115,17 +110,30 @@ pub async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
     let keys = Keys::open(data, &settings.origin, &OsEntropy, size == 0)?;
     let anchor = Arc::new(FileAnchor::beside(data)?);
     // Before anything is written: nothing starts behind or against what was signed.
-    let notary =
-        Notary::start(Arc::clone(&store) as _, anchor, Arc::new(keys.ledger), &settings.origin).await?;
-    if store.needs_rebuild()? {
+    let notary = Notary::start(
+        Arc::clone(&store) as _,
+        anchor,
+        Arc::new(keys.ledger),
+        &settings.origin,
+    )
+    .await?;
+    if store.needs_rebuild().await? {
         rebuild(&store, &ports).await?;
     }
     let door = Door::open(ports, &settings.origin).await?;
-    let first_passwords = if size == 0 { found(&door, loaded, &extras).await? } else { BTreeMap::new() };
+    let first_passwords = if size == 0 {
+        found(&door, loaded, &extras).await?
+    } else {
+        BTreeMap::new()
+    };
     record_start(&door, loaded).await?;
 
     let http = Client::new(&Egress {
-        hosts: settings.registries.iter().filter_map(|r| r.address().map(str::to_owned)).collect(),
+        hosts: settings
+            .registries
+            .iter()
+            .filter_map(|r| r.address().map(str::to_owned))
+            .collect(),
         ..Egress::default()
     })?;
     let registries = registries(loaded, &http)?;
@@ -154,7 +162,9 @@ pub async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
 
     let work = data.join("work");
     clear(&work)?;
-    let scanner = Arc::new(WorkerScanner::new(Duration::from_secs(settings.scan_timeout_s))?);
+    let scanner = Arc::new(WorkerScanner::new(Duration::from_secs(
+        settings.scan_timeout_s,
+    ))?);
     let release_scanner = Arc::new(ReleaseScanner::new(registries.clone(), scanner, work));
     let agents: Vec<Arc<dyn runtime::Subscriber>> = vec![
         Arc::clone(&release_scanner) as _,
@@ -166,14 +176,31 @@ pub async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
     tasks.spawn(async move { Ok(notary.run(stopping).await?) });
     let (door_of_agents, stopping) = (door.clone(), stopped.clone());
     tasks.spawn(async move { Ok(runtime::run(door_of_agents, agents, stopping).await?) });
-    let (every, stopping) = (extras.poll.unwrap_or(Duration::from_secs(settings.poll_s.max(1))), stopped.clone());
-    tasks.spawn(async move { Ok(release_scanner.watch(&door, every, hinted, stopping).await?) });
+    let (every, stopping) = (
+        extras
+            .poll
+            .unwrap_or(Duration::from_secs(settings.poll_s.max(1))),
+        stopped.clone(),
+    );
+    tasks.spawn(async move {
+        Ok(release_scanner
+            .watch(&door, every, hinted, stopping)
+            .await?)
+    });
     let (router, mut stopping) = (lumos_web::routes::router(app.clone()), stopped);
     tasks.spawn(async move {
         let serving = axum::serve(listener, router);
-        Ok(serving.with_graceful_shutdown(async move { runtime::stopped(&mut stopping).await }).await?)
+        Ok(serving
+            .with_graceful_shutdown(async move { runtime::stopped(&mut stopping).await })
+            .await?)
     });
-    Ok(Running { address, app, first_passwords, stop, tasks })
+    Ok(Running {
+        address,
+        app,
+        first_passwords,
+        stop,
+        tasks,
+    })
 }
 
 /// Leaves what a client in the same data directory needs to find this server: its address, nothing more.
@@ -207,12 +234,19 @@ fn registries(loaded: &Loaded, http: &Client) -> Result<BTreeMap<RegistryName, A
 
 async fn record_start(door: &Door, loaded: &Loaded) -> Result<()> {
     if let Some(kind) = door.unknown_kind() {
-        tracing::error!(kind, "the ledger holds an event type this version does not know: read-only");
+        tracing::error!(
+            kind,
+            "the ledger holds an event type this version does not know: read-only"
+        );
         return Ok(());
     }
-    let command = Command::RecordStart { settings: loaded.digest, software: SOFTWARE.to_owned() };
+    let command = Command::RecordStart {
+        settings: loaded.digest,
+        software: SOFTWARE.to_owned(),
+    };
     let id = secret::command_id(&*door.ports().entropy)?;
-    door.submit(Request::new(Caller::new(Actor::Clock), id, command)).await?;
+    door.submit(Request::new(Caller::new(Actor::Clock), id, command))
+        .await?;
     Ok(())
 }
 
@@ -220,32 +254,56 @@ async fn record_start(door: &Door, loaded: &Loaded) -> Result<()> {
 async fn found(door: &Door, loaded: &Loaded, extras: &Extras) -> Result<BTreeMap<String, String>> {
     let settings = &loaded.settings;
     let read = |path: &std::path::PathBuf| -> Result<(String, Vec<u8>)> {
-        let text = std::fs::read(path).with_context(|| format!("reading seed `{}`", path.display()))?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let text =
+            std::fs::read(path).with_context(|| format!("reading seed `{}`", path.display()))?;
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         Ok((name, text))
     };
     let (organisation, policies, founders) = match &settings.organisation {
         Some(path) => {
-            let policies = settings.policies.iter().map(read).collect::<Result<Vec<_>>>()?;
+            let policies = settings
+                .policies
+                .iter()
+                .map(read)
+                .collect::<Result<Vec<_>>>()?;
             (read(path)?, policies, settings.founders.clone())
         }
         None => crate::defaults::sandbox(),
     };
     let everybody = crate::defaults::logins(&organisation.1);
-    let entitled = if extras.passwords_for_all { everybody } else { founders.clone() };
+    let entitled = if extras.passwords_for_all {
+        everybody
+    } else {
+        founders.clone()
+    };
     let mut shown = BTreeMap::new();
     let mut passwords = BTreeMap::new();
     for login in entitled {
         let password = secret::secret(&OsEntropy)[..24].to_owned();
         let mut salt = [0; 16];
         OsEntropy.fill(&mut salt);
-        let hash = auth::hash_password(&password, salt).map_err(|problem| anyhow::anyhow!(problem.detail))?;
+        let hash = auth::hash_password(&password, salt)
+            .map_err(|problem| anyhow::anyhow!(problem.detail))?;
         passwords.insert(login.clone(), hash);
         shown.insert(login, password);
     }
     let origin = &settings.origin;
-    seed::found(door, Founding { origin, settings: loaded.digest, founders: &founders, organisation, policies, passwords })
-        .await?;
+    seed::found(
+        door,
+        Founding {
+            origin,
+            settings: loaded.digest,
+            founders: &founders,
+            organisation,
+            policies,
+            passwords,
+        },
+    )
+    .await?;
     Ok(shown)
 }
 
@@ -261,18 +319,29 @@ async fn rebuild(store: &SqliteStore, ports: &Ports) -> Result<()> {
         for entry in &stored {
             let (sealed, manifests) = views::needs(&LedgerEntry::read(entry)?.event);
             for (sealed, value) in sealed.iter().zip(store.unseal(&sealed).await?) {
-                value.into_iter().for_each(|value| facts.add_sealed(*sealed, value));
+                value
+                    .into_iter()
+                    .for_each(|value| facts.add_sealed(*sealed, value));
             }
             for digest in manifests {
-                let bytes = ports.blobs.get(&digest).await?.context("a manifest is missing")?;
-                facts.add_manifest(digest, lumos_domain::manifest::Manifest::from_canonical(&bytes)?);
+                let bytes = ports
+                    .blobs
+                    .get(&digest)
+                    .await?
+                    .context("a manifest is missing")?;
+                facts.add_manifest(
+                    digest,
+                    lumos_domain::manifest::Manifest::from_canonical(&bytes)?,
+                );
             }
         }
     }
     store
-        .rebuild(views::TABLES, move |stored| match LedgerEntry::read(stored) {
-            Ok(entry) => views::project(&entry.stream, &entry.event, entry.time, &facts),
-            Err(_) => Vec::new(),
+        .rebuild(views::TABLES, move |stored| {
+            match LedgerEntry::read(stored) {
+                Ok(entry) => views::project(&entry.stream, &entry.event, entry.time, &facts),
+                Err(_) => Vec::new(),
+            }
         })
         .await?;
     Ok(())

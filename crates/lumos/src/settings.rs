@@ -14,7 +14,7 @@ use yaml_serde::Value;
 /// The settings of a server: one `lumos.yaml`. Unknown keys are refused.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// The address to serve on. Loopback unless said otherwise.
     pub listen: SocketAddr,
     /// The ledger's origin, which names its key: a schema-less address such as `lumos.acme.example/main`.
@@ -53,7 +53,7 @@ impl Default for Settings {
 
 /// Settings as they were read: the values, and the digest of the bytes they came from.
 #[derive(Debug, Clone)]
-pub struct Loaded {
+pub(crate) struct Loaded {
     /// The values.
     pub settings: Settings,
     /// SHA-256 of the file, or of nothing for the embedded defaults.
@@ -64,21 +64,28 @@ pub struct Loaded {
 ///
 /// # Errors
 /// When the file cannot be read or says something unknown.
-pub fn load(config: Option<&Path>, data: Option<&Path>) -> Result<Loaded> {
+pub(crate) fn load(config: Option<&Path>, data: Option<&Path>) -> Result<Loaded> {
     let default = Path::new("lumos.yaml");
     let path = config.or_else(|| default.exists().then_some(default));
     let mut loaded = match path {
-        None => Loaded { settings: Settings::default(), digest: Digest::of(b"") },
+        None => Loaded {
+            settings: Settings::default(),
+            digest: Digest::of(b""),
+        },
         Some(path) => {
             let text = std::fs::read_to_string(path)
                 .with_context(|| format!("reading settings `{}`", path.display()))?;
-            let mut settings = parse(&text).with_context(|| format!("reading settings `{}`", path.display()))?;
+            let mut settings =
+                parse(&text).with_context(|| format!("reading settings `{}`", path.display()))?;
             let folder = path.parent().unwrap_or(Path::new("."));
             let beside = |file: &mut PathBuf| *file = folder.join(&*file);
             settings.organisation.iter_mut().for_each(beside);
             settings.policies.iter_mut().for_each(beside);
             beside(&mut settings.data);
-            Loaded { settings, digest: Digest::of(text.as_bytes()) }
+            Loaded {
+                settings,
+                digest: Digest::of(text.as_bytes()),
+            }
         }
     };
     if let Some(data) = data {
@@ -100,11 +107,18 @@ fn parse(text: &str) -> Result<Settings> {
 fn resolve(value: &mut Value) -> Result<()> {
     match value {
         Value::String(text) => {
-            if let Some(name) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
-                *text = variable(name).with_context(|| format!("environment variable `{name}` is not set"))?;
+            if let Some(name) = text
+                .strip_prefix("${")
+                .and_then(|rest| rest.strip_suffix('}'))
+            {
+                *text = variable(name)
+                    .with_context(|| format!("environment variable `{name}` is not set"))?;
             } else if let Some(path) = text.strip_prefix("file:") {
                 let read = std::fs::read_to_string(path);
-                *text = read.with_context(|| format!("reading secret file `{path}`"))?.trim_end().to_owned();
+                *text = read
+                    .with_context(|| format!("reading secret file `{path}`"))?
+                    .trim_end()
+                    .to_owned();
             }
         }
         Value::Sequence(items) => items.iter_mut().try_for_each(resolve)?,
@@ -124,8 +138,13 @@ fn with_nearest(message: &str) -> String {
     if !message.contains("unknown field") || quoted.len() < 2 {
         return message.to_owned();
     }
-    let nearest = quoted[1..].iter().min_by_key(|known| distance(quoted[0], known));
-    nearest.map_or_else(|| message.to_owned(), |known| format!("{message}; did you mean `{known}`?"))
+    let nearest = quoted[1..]
+        .iter()
+        .min_by_key(|known| distance(quoted[0], known));
+    nearest.map_or_else(
+        || message.to_owned(),
+        |known| format!("{message}; did you mean `{known}`?"),
+    )
 }
 
 /// Levenshtein distance.
@@ -145,8 +164,11 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 /// A variable of the environment.
-#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
-pub fn variable(name: &str) -> Option<String> {
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads the environment"
+)]
+pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
@@ -154,7 +176,7 @@ pub fn variable(name: &str) -> Option<String> {
 ///
 /// # Errors
 /// When there is no home folder to keep them in.
-pub fn credentials_file() -> Result<PathBuf> {
+pub(crate) fn credentials_file() -> Result<PathBuf> {
     let base = variable("XDG_CONFIG_HOME")
         .map(PathBuf::from)
         .or_else(|| variable("HOME").map(|home| Path::new(&home).join(".config")));

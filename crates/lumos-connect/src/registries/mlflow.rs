@@ -190,7 +190,8 @@ impl Mlflow {
     }
 
     /// Unknown versions, newest first. Reads to the end of the page that holds a known one: a version that
-    /// became ready after a newer one is still found there.
+    /// became ready after a newer one, or that was missed before a webhook told of a newer one, is still
+    /// found there.
     async fn unknown_versions(
         &self,
         name: &str,

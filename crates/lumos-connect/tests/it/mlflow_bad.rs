@@ -180,19 +180,50 @@ async fn pages_without_end_end() {
 
 #[tokio::test]
 async fn a_version_is_reported_when_ready_even_behind_a_newer_one() {
-    let version =
-        |number: &str, status: &str| json!({"name": "m", "version": number, "status": status});
-    let page = json!({"model_versions": [
-        version("5", "PENDING_REGISTRATION"), version("4", "READY"), version("3", "READY"),
-        version("2", "FAILED_REGISTRATION"),
-    ]});
-    let server = answering(ResponseTemplate::new(200).set_body_json(page)).await;
-    let found = mlflow(&server.uri())
-        .versions("m", &|it| it == "4")
-        .await
-        .unwrap();
+    async fn check(known: &'static [&'static str], expected: &[&str]) {
+        let version =
+            |number: &str, status: &str| json!({"name": "m", "version": number, "status": status});
+        let page = json!({
+            "registered_model": {"name": "m"},
+            "model_versions": [
+                version("5", "PENDING_REGISTRATION"), version("4", "READY"),
+                version("3", "READY"), version("2", "FAILED_REGISTRATION"),
+            ],
+        });
+        let server = answering(ResponseTemplate::new(200).set_body_json(page)).await;
+        let registry = mlflow(&server.uri());
+        let found = registry
+            .versions("m", &|it| known.contains(&it))
+            .await
+            .unwrap();
+        let found: Vec<&str> = found.iter().map(|it| it.version.as_str()).collect();
+        assert_eq!(found, expected, "{known:?}");
+    }
+    check(&[], &["4", "3"]).await;
+    check(&["4"], &["3"]).await;
+    check(&["3"], &["4"]).await;
+    check(&["3", "4"], &[]).await;
+}
+
+#[tokio::test]
+async fn pages_are_read_up_to_a_known_version() {
+    let server = MockServer::start().await;
+    let next = |request: &Request| {
+        let token = request
+            .url
+            .query_pairs()
+            .find(|(key, _)| key == "page_token");
+        let page: u32 = token.map_or(9, |(_, value)| value.parse().unwrap());
+        let version = json!({"name": "m", "version": page.to_string()});
+        let body = json!({"model_versions": [version], "next_page_token": (page - 1).to_string()});
+        ResponseTemplate::new(200).set_body_json(body)
+    };
+    Mock::given(any()).respond_with(next).mount(&server).await;
+    let registry = mlflow(&server.uri());
+    let found = registry.versions("m", &|it| it == "6").await.unwrap();
     let found: Vec<&str> = found.iter().map(|it| it.version.as_str()).collect();
-    assert_eq!(found, ["3"]);
+    assert_eq!(found, ["9", "8", "7"]);
+    assert_eq!(server.received_requests().await.unwrap().len(), 4);
 }
 
 #[tokio::test]

@@ -1,5 +1,10 @@
 //! The client against servers that behave, and against servers that do not.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy takes the helpers of a test for no test"
+)]
+
 use std::{path::Path, time::Duration};
 
 use lumos_http::{Auth, Client, Egress, HttpError, Limits, Method, Part, Peer, Secret};
@@ -15,13 +20,22 @@ use wiremock::{
 };
 
 mod pages;
+mod tls;
 
-const TIGHT: Limits = Limits {
-    connect_ms: 2_000,
-    idle_ms: 200,
-    exchange_ms: 300,
-    transfer_ms: 400,
+/// Small answers, and all the time a busy machine needs.
+const SMALL: Limits = Limits {
+    connect_ms: 60_000,
+    idle_ms: 60_000,
+    exchange_ms: 60_000,
+    transfer_ms: 60_000,
     answer_bytes: 1_000,
+};
+/// For servers that say nothing: how long does not matter, for they never do.
+const IMPATIENT: Limits = Limits {
+    idle_ms: 200,
+    exchange_ms: 200,
+    transfer_ms: 200,
+    ..SMALL
 };
 
 fn peer(base: &str, auth: Auth, limits: Limits) -> Peer {
@@ -105,7 +119,12 @@ async fn failures_are_told_apart() {
     async fn check(template: ResponseTemplate, code: &str, text: &str) {
         let server = answering(template).await;
         let auth = Auth::Bearer(Secret::new("hunter2"));
-        let peer = peer(&server.uri(), auth, TIGHT);
+        let limits = if code == "http-timeout" {
+            IMPATIENT
+        } else {
+            SMALL
+        };
+        let peer = peer(&server.uri(), auth, limits);
         let call = peer.get("x").query("key", "hidden-in-query");
         let error = call.json::<Value>().await.unwrap_err();
         assert_eq!(error.code(), code, "{error}");
@@ -180,7 +199,7 @@ async fn nobody_there_is_unreachable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let error = peer(&base, Auth::None, TIGHT)
+    let error = peer(&base, Auth::None, SMALL)
         .get("x")
         .ok()
         .await
@@ -214,7 +233,12 @@ async fn an_answer_without_end_is_cut() {
     const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\n";
     async fn check(head: &'static str, after: &'static [u8], code: &str) {
         let (base, _tasks) = raw(head, after).await;
-        let error = peer(&base, Auth::None, TIGHT)
+        let limits = if code == "http-timeout" {
+            IMPATIENT
+        } else {
+            SMALL
+        };
+        let error = peer(&base, Auth::None, limits)
             .get("x")
             .ok()
             .await
@@ -233,7 +257,7 @@ async fn a_download_is_streamed_bounded_and_never_overwrites() {
     let folder = tempfile::tempdir().unwrap();
     let body: Vec<u8> = (0..200_000_u32).map(|n| n.to_le_bytes()[0]).collect();
     let server = answering(ResponseTemplate::new(200).set_body_bytes(body.clone())).await;
-    let peer = peer(&server.uri(), Auth::None, TIGHT);
+    let peer = peer(&server.uri(), Auth::None, SMALL);
     let into = folder.path().join("weights");
     let size = peer.get("w").download(&into, 200_000).await.unwrap();
     assert_eq!((size, std::fs::read(&into).unwrap()), (200_000, body));
@@ -243,7 +267,7 @@ async fn a_download_is_streamed_bounded_and_never_overwrites() {
     let error = peer.get("w").download(&other, 199_999).await.unwrap_err();
     assert_eq!(error.code(), "http-too-large");
     let (base, _tasks) = raw("HTTP/1.1 200 OK\r\n\r\n", &[b'x'; 512]).await;
-    let endless = self::peer(&base, Auth::None, TIGHT).get("w");
+    let endless = self::peer(&base, Auth::None, SMALL).get("w");
     let third = folder.path().join("third");
     let error = endless.download(&third, 10_000).await.unwrap_err();
     assert_eq!(error.code(), "http-too-large");
@@ -330,7 +354,15 @@ async fn a_stream_ends_by_silence_or_by_a_line_without_end() {
     const HEAD: &str = "HTTP/1.1 200 OK\r\n\r\n";
     async fn check(head: &'static str, after: &'static [u8], lines: usize, code: &str) {
         let (base, _tasks) = raw(head, after).await;
-        let mut stream = peer(&base, Auth::None, TIGHT)
+        let limits = Limits {
+            idle_ms: if code == "http-timeout" {
+                2_000
+            } else {
+                60_000
+            },
+            ..SMALL
+        };
+        let mut stream = peer(&base, Auth::None, limits)
             .get("e")
             .lines()
             .await
@@ -355,7 +387,7 @@ async fn a_secret_in_a_path_is_hidden() {
 
 #[tokio::test]
 async fn a_header_that_cannot_be_sent_is_an_error() {
-    let peer = peer("http://127.0.0.1:9", Auth::None, TIGHT);
+    let peer = peer("http://127.0.0.1:9", Auth::None, SMALL);
     let call = peer.get("x").header("x-note", "a\nb");
     assert_eq!(call.ok().await.unwrap_err().code(), "http-address");
 }

@@ -41,8 +41,8 @@ struct Upload {
 #[utoipa::path(post, path = "/api/v1/uploads", tag = "releases",
     responses((status = 200, body = Upload), (status = "4XX", body = Problem)))]
 async fn open(State(app): State<App>, who: SignedIn) -> Result<Json<Upload>, Problem> {
-    // Whoever may submit any model may stage files; which model they are for is checked at submission.
-    let _ = who.must(&app, Right::Submit, None).await;
+    // Which model the files are for, and whether the caller may submit it, is checked at submission.
+    who.must(&app, Right::Read, None).await?;
     let random: TokenId = secret::id(&*app.door.ports().entropy, "u")?;
     let upload = format!("{}.{random}", who.person.person);
     let folder = app.uploads.join(&upload);

@@ -1,0 +1,469 @@
+//! The command line: names, options and help. What a command does is in `commands/`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// LUMOS decides which model versions may run, and proves it.
+///
+/// Exit status: 0 yes, 1 error, 2 usage, 3 no (denied, failed, blocked by a finding, does not verify).
+#[derive(Debug, Parser)]
+#[command(name = "lumos", version, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub common: Common,
+    /// Answer in JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Common {
+    /// The settings file [default: lumos.yaml, or embedded defaults]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The data directory, in place of the settings' own
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The server to ask [default: LUMOS_SERVER, or the one running on the data directory]
+    #[arg(long, global = true, value_name = "URL")]
+    pub server: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// See the whole story on a small organisation, in a directory that is thrown away
+    Demo {
+        /// End after the story, instead of keeping the site running
+        #[arg(long)]
+        once: bool,
+    },
+    /// Write the first settings: ask little, look at the registry, propose models and owners
+    Init(Init),
+    /// Run the server
+    Serve,
+    /// Is it healthy, who could not sign, what is open?
+    Check,
+    /// Submit a release: a file or folder, or REGISTRY:NAME:VERSION
+    Submit(Submit),
+    /// Models: register, tier, bind, list, show
+    #[command(subcommand)]
+    Model(Model),
+    /// Releases: list, show, claim, withdraw, promote, revoke, evidence
+    #[command(subcommand)]
+    Release(Release),
+    /// Reviews: list, show, approve, reject, request-changes
+    #[command(subcommand)]
+    Review(Review),
+    /// Let an agent use an approved release
+    Assign {
+        /// system/agent/environment
+        assignment: String,
+        /// The review that ended in the approval: model/version/environment/round
+        #[arg(long)]
+        approval: String,
+    },
+    /// Systems: apply, show, stop, resume, mode
+    #[command(subcommand)]
+    System(System),
+    /// Scan a file or folder here, in the sandbox, without a server
+    Scan { path: PathBuf },
+    /// Policy bundles: check a model, lint, explain, publish
+    #[command(subcommand)]
+    Policy(Policy),
+    /// May this release run here? Exit 0 by effect, or by verdict with --strict
+    Gate(Gate),
+    /// Why was a decision what it was?
+    Why { decision: String },
+    /// The ledger: show, export, verify, proof, checkpoint
+    #[command(subcommand)]
+    Ledger(Ledger),
+    /// Sign in and out, add people
+    #[command(subcommand)]
+    User(User),
+    /// Roles: list, define, grant, revoke
+    #[command(subcommand)]
+    Role(Role),
+    /// Tokens: issue, list, revoke
+    #[command(subcommand)]
+    Token(Token),
+    /// LUMOS's own agents: how far they are, what they gave up
+    Runtime,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// An MLflow server to look at
+    #[arg(long, value_name = "URL")]
+    pub mlflow: Option<String>,
+    /// A folder of models, MODEL/VERSION/
+    #[arg(long, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+    /// Where this server will be reachable, to create the webhook
+    #[arg(long, value_name = "URL")]
+    pub webhook_url: Option<String>,
+    /// Where to write
+    #[arg(long, default_value = ".")]
+    pub into: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Submit {
+    /// A file, a folder, or REGISTRY:NAME:VERSION
+    pub source: String,
+    #[arg(long)]
+    pub model: String,
+    #[arg(long)]
+    pub version: String,
+    #[arg(long, value_name = "ENV")]
+    pub env: String,
+    /// An agent it is for, as system/agent; may be repeated
+    #[arg(long)]
+    pub agent: Vec<String>,
+    /// The kind of change; it can only raise what is computed
+    #[arg(long)]
+    pub change: Option<String>,
+    /// A model card, when the folder has none
+    #[arg(long, value_name = "FILE")]
+    pub card: Option<PathBuf>,
+    /// KIND=FILE: a claim in JSON; may be repeated
+    #[arg(long, value_name = "KIND=FILE")]
+    pub evidence: Vec<String>,
+    /// A further author, to be claimed by a signed-in person; may be repeated
+    #[arg(long)]
+    pub author: Vec<String>,
+    /// Wait until it is decided, or waits for people
+    #[arg(long)]
+    pub wait: bool,
+    /// Send a marked test through the whole flow, say which agent did what, and withdraw it
+    #[arg(long)]
+    pub test: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Model {
+    /// Every model
+    List,
+    /// One model
+    Show { model: String },
+    /// Register a model, or describe it anew
+    Register {
+        model: String,
+        /// The owner's login
+        #[arg(long)]
+        owner: String,
+        #[arg(long)]
+        data_owner: Option<String>,
+        #[arg(long)]
+        purpose: String,
+        /// low, medium or high
+        #[arg(long)]
+        tier: String,
+        /// Why this tier
+        #[arg(long)]
+        rationale: String,
+        #[arg(long)]
+        unit: Option<String>,
+        /// A policy bundle it is held against; may be repeated
+        #[arg(long, required = true)]
+        policy: Vec<String>,
+        #[arg(long)]
+        framework: Vec<String>,
+    },
+    /// Set the materiality
+    Tier {
+        model: String,
+        tier: String,
+        #[arg(long)]
+        rationale: String,
+    },
+    /// Bind a model to a name in a registry
+    Bind {
+        model: String,
+        #[arg(long)]
+        registry: String,
+        /// The model as the registry names it
+        #[arg(long)]
+        name: String,
+        #[arg(long, value_name = "ENV")]
+        env: String,
+        #[arg(long)]
+        agent: Vec<String>,
+        /// The alias that names the approved version
+        #[arg(long)]
+        alias: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Release {
+    /// The newest releases
+    List,
+    /// One release: model/version
+    Show { release: String },
+    /// Say that an author claim is you; you then cannot approve it
+    Claim {
+        release: String,
+        #[arg(long, default_value_t = 1)]
+        claim: u32,
+    },
+    /// Withdraw a release that is not approved
+    Withdraw {
+        release: String,
+        #[arg(long)]
+        reason: String,
+    },
+    /// Ask to enter a further environment
+    Promote {
+        release: String,
+        #[arg(long, value_name = "ENV")]
+        env: String,
+        #[arg(long)]
+        agent: Vec<String>,
+    },
+    /// Revoke the approval of a release in an environment
+    Revoke {
+        release: String,
+        #[arg(long, value_name = "ENV")]
+        env: String,
+        #[arg(long)]
+        reason: String,
+    },
+    /// Record evidence: a claim in JSON
+    Evidence {
+        release: String,
+        #[arg(long)]
+        kind: String,
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Review {
+    /// Open reviews and whom they wait for
+    List,
+    /// One review: model/version/environment[/round]
+    Show { review: String },
+    /// Sign: approve
+    Approve(Vote),
+    /// Sign: reject
+    Reject(Vote),
+    /// Sign: ask for changes
+    RequestChanges(Vote),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Vote {
+    /// model/version/environment[/round]
+    pub review: String,
+    #[arg(long)]
+    pub reason: String,
+    /// The role to sign as, if you hold several
+    #[arg(long)]
+    pub slot: Option<String>,
+    /// Read your password from standard input, for a part 11 signature
+    #[arg(long)]
+    pub password_stdin: bool,
+    /// The record hash you saw; without it the record is shown by `review show` now
+    #[arg(long)]
+    pub record: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum System {
+    /// Define a system from a YAML file: system, owner, agents, outage
+    Apply { file: PathBuf },
+    /// One system, or all
+    Show { system: Option<String> },
+    /// Stop a system: everything it asks is denied
+    Stop {
+        system: String,
+        #[arg(long)]
+        reason: String,
+    },
+    /// Ask that a stopped system run again; a second person confirms the same way
+    Resume {
+        system: String,
+        #[arg(long)]
+        reason: String,
+    },
+    /// Set whether denials are applied: observe or enforce
+    Mode {
+        /// A system, or `*`
+        scope: String,
+        #[arg(long, value_name = "ENV")]
+        env: String,
+        mode: String,
+        /// For observe: days until it is enforce, at most 90
+        #[arg(long)]
+        days: Option<u32>,
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    /// The server's verdict on a file or folder, made here
+    Check {
+        path: PathBuf,
+        /// A bundle file; may be repeated [default: the embedded starter]
+        #[arg(long, value_name = "FILE")]
+        bundle: Vec<PathBuf>,
+        #[arg(long, default_value = "medium")]
+        tier: String,
+        #[arg(long, value_name = "ENV", default_value = "production")]
+        env: String,
+        /// The review depth to judge for
+        #[arg(long, default_value = "full")]
+        depth: String,
+        #[arg(long, default_value = "")]
+        purpose: String,
+        /// KIND=FILE: a claim in JSON; may be repeated
+        #[arg(long, value_name = "KIND=FILE")]
+        evidence: Vec<String>,
+    },
+    /// Look for mistakes in a bundle
+    Lint { file: PathBuf },
+    /// Explain a rule, or every rule, of a bundle
+    Explain { file: PathBuf, rule: Option<String> },
+    /// Publish a bundle version; it is then frozen
+    Publish { file: PathBuf },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Gate {
+    #[arg(long)]
+    pub model: String,
+    #[arg(long)]
+    pub version: Option<String>,
+    /// A release digest or a weight file's digest
+    #[arg(long)]
+    pub digest: Option<String>,
+    #[arg(long, value_name = "ENV")]
+    pub env: String,
+    /// system/agent: then the assignment is checked too
+    #[arg(long)]
+    pub agent: Option<String>,
+    /// Exit by verdict even where the mode is observe
+    #[arg(long)]
+    pub strict: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Ledger {
+    /// Entries in order
+    Show {
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+    },
+    /// Write an export that foreign tools can verify
+    Export { dir: PathBuf },
+    /// Verify an export, offline
+    Verify {
+        dir: PathBuf,
+        /// The verifier key you trust; without it the export's own `vkeys` is believed, and that is said
+        #[arg(long)]
+        vkey: Option<String>,
+        /// An older checkpoint of the same ledger
+        #[arg(long, value_name = "FILE")]
+        older: Option<PathBuf>,
+    },
+    /// The receipt of one entry
+    Proof { index: u64 },
+    /// The latest signed checkpoint
+    Checkpoint,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum User {
+    /// Sign in and keep the credential for this server; the password comes from standard input
+    Login { login: String },
+    /// Sign out and forget the credential
+    Logout,
+    /// Who am I?
+    Whoami,
+    /// Everybody
+    List,
+    /// Add a person or a service; a first password is printed once
+    Add {
+        login: String,
+        #[arg(long)]
+        name: String,
+        #[arg(long)]
+        service: bool,
+    },
+    /// Change your password: present and new, a line each on standard input
+    Password,
+    /// Take an account out of use
+    Suspend {
+        login: String,
+        #[arg(long)]
+        reason: String,
+    },
+    /// Leave the sandbox: name the second founder. Every approval given in it ends
+    LeaveSandbox { founder: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Role {
+    /// The roles and their rights
+    List,
+    /// Define a role, or change its rights
+    Define {
+        role: String,
+        #[arg(required = true)]
+        rights: Vec<String>,
+    },
+    /// Grant a role to a login
+    Grant {
+        login: String,
+        role: String,
+        #[arg(long)]
+        model: Option<String>,
+        #[arg(long)]
+        unit: Option<String>,
+    },
+    /// Take a role back
+    Revoke {
+        login: String,
+        role: String,
+        #[arg(long)]
+        model: Option<String>,
+        #[arg(long)]
+        unit: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Issue a token for yourself, or for a service
+    Issue {
+        #[arg(long)]
+        purpose: String,
+        /// A right it is limited to; may be repeated
+        #[arg(long, required = true)]
+        right: Vec<String>,
+        #[arg(long, default_value_t = 90)]
+        days: u32,
+        /// The service it is for
+        #[arg(long)]
+        service: Option<String>,
+    },
+    /// Your tokens, or a service's
+    List {
+        #[arg(long)]
+        service: Option<String>,
+    },
+    /// Revoke one
+    Revoke {
+        token: String,
+        #[arg(long)]
+        service: Option<String>,
+    },
+}

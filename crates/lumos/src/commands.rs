@@ -1,0 +1,227 @@
+//! One file a command; here the dispatch, and what they share in speaking.
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::{
+    cli::{Cli, Command},
+    remote::{Refused, Remote},
+};
+
+mod demo;
+mod gate;
+mod init;
+mod ledger;
+mod model;
+mod people;
+mod policy;
+mod release;
+mod review;
+mod scan;
+mod serve;
+mod submit;
+mod system;
+
+/// What a command says by its exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// Yes, or done.
+    Yes,
+    /// No: denied, failed, blocked by a finding, does not verify.
+    No,
+}
+
+/// Runs one command.
+///
+/// # Errors
+/// What went wrong; a refusal by the server is a [`Said::No`] with its reason printed.
+pub(crate) async fn run(cli: Cli) -> Result<Said> {
+    match dispatch(cli).await {
+        Err(error) => match error.downcast::<Refused>() {
+            Ok(refused) if refused.is_no() => {
+                eprintln!("no: {}", refused.detail);
+                eprintln!(
+                    "  code {}: see docs/errors/{}.md",
+                    refused.code, refused.code
+                );
+                Ok(Said::No)
+            }
+            Ok(refused) => Err(refused.into()),
+            Err(error) => Err(error),
+        },
+        said => said,
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<Said> {
+    let Cli {
+        common,
+        json,
+        command,
+    } = cli;
+    let out = Out { json };
+    match command {
+        Command::Demo { once } => demo::run(once).await,
+        Command::Init(init) => init::run(&init).await,
+        Command::Serve => serve::run(&common).await,
+        Command::Scan { path } => scan::run(&path, &out).await,
+        Command::Policy(policy) => policy::run(policy, &common, &out).await,
+        Command::Ledger(ledger) => ledger::run(ledger, &common, &out).await,
+        Command::Check => serve::check(&Remote::of(&common)?, &out).await,
+        Command::Runtime => {
+            out.say(&Remote::of(&common)?.get("/api/v1/runtime").await?);
+            Ok(Said::Yes)
+        }
+        Command::Submit(submit) => submit::run(submit, &Remote::of(&common)?, &out).await,
+        Command::Model(model) => model::run(model, &Remote::of(&common)?, &out).await,
+        Command::Release(release) => release::run(release, &Remote::of(&common)?, &out).await,
+        Command::Review(review) => review::run(review, &Remote::of(&common)?, &out).await,
+        Command::System(system) => system::run(system, &Remote::of(&common)?, &out).await,
+        Command::Assign {
+            assignment,
+            approval,
+        } => {
+            let body = serde_json::json!({ "assignment": assignment, "approval": approval });
+            out.done(
+                &Remote::of(&common)?
+                    .post("/api/v1/assignments", &body)
+                    .await?,
+            )
+        }
+        Command::Gate(gate) => gate::run(gate, &Remote::of(&common)?, &out).await,
+        Command::Why { decision } => gate::why(&decision, &Remote::of(&common)?, &out).await,
+        Command::User(user) => people::user(user, &Remote::of(&common)?, &out).await,
+        Command::Role(role) => people::role(role, &Remote::of(&common)?, &out).await,
+        Command::Token(token) => people::token(token, &Remote::of(&common)?, &out).await,
+    }
+}
+
+/// How a command speaks: to people, or in JSON.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Out {
+    json: bool,
+}
+
+impl Out {
+    /// Says a value: JSON as it is, or its fields a line each.
+    fn say(&self, value: &Value) {
+        if self.json {
+            println!("{value:#}");
+        } else {
+            print_plain(value, 0);
+        }
+    }
+
+    /// Says a sentence to people, or a value in JSON.
+    fn tell(&self, sentence: &str, value: &Value) {
+        if self.json {
+            println!("{value:#}");
+        } else {
+            println!("{sentence}");
+        }
+    }
+
+    /// Says what a command led to.
+    fn done(&self, done: &Value) -> Result<Said> {
+        if self.json {
+            println!("{done:#}");
+        } else if let Some(entry) = done["entry"].as_u64() {
+            for (n, event) in (entry..).zip(done["events"].as_array().into_iter().flatten()) {
+                println!(
+                    "entry {n}: {} on {}",
+                    text(event, "type"),
+                    text(event, "stream")
+                );
+            }
+        } else {
+            println!("nothing to do: it is so already");
+        }
+        Ok(Said::Yes)
+    }
+}
+
+fn print_plain(value: &Value, indent: usize) {
+    let pad = " ".repeat(indent);
+    match value {
+        Value::Array(items) if items.is_empty() => println!("{pad}(none)"),
+        Value::Array(items) => {
+            for item in items {
+                match item {
+                    Value::Object(_) | Value::Array(_) => {
+                        print_plain(item, indent);
+                        println!();
+                    }
+                    _ => println!("{pad}{}", scalar(item)),
+                }
+            }
+        }
+        Value::Object(members) => {
+            for (name, member) in members {
+                match member {
+                    Value::Null => {}
+                    Value::Object(_) | Value::Array(_) => {
+                        println!("{pad}{}:", name.replace('_', " "));
+                        print_plain(member, indent + 2);
+                    }
+                    _ => println!("{pad}{}: {}", name.replace('_', " "), scalar(member)),
+                }
+            }
+        }
+        _ => println!("{pad}{}", scalar(value)),
+    }
+}
+
+fn scalar(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// The text of a member, or nothing.
+fn text<'a>(value: &'a Value, member: &str) -> &'a str {
+    value[member].as_str().unwrap_or_default()
+}
+
+/// The stable code of an error, where it has one.
+#[must_use]
+pub(crate) fn code_of(error: &anyhow::Error) -> Option<String> {
+    error.chain().find_map(|cause| {
+        if let Some(refused) = cause.downcast_ref::<Refused>() {
+            return Some(refused.code.clone());
+        }
+        let code = cause
+            .downcast_ref::<lumos_http::HttpError>()
+            .map(lumos_http::HttpError::code)
+            .or_else(|| {
+                cause
+                    .downcast_ref::<lumos_store::OpenError>()
+                    .map(lumos_store::OpenError::code)
+            })
+            .or_else(|| {
+                cause
+                    .downcast_ref::<lumos_engine::notary::NotaryError>()
+                    .map(lumos_engine::notary::NotaryError::code)
+            })
+            .or_else(|| {
+                cause
+                    .downcast_ref::<lumos_engine::DoorError>()
+                    .map(lumos_engine::DoorError::code)
+            })
+            .or_else(|| {
+                cause
+                    .downcast_ref::<lumos_policy::BundleError>()
+                    .map(lumos_policy::BundleError::code)
+            })
+            .or_else(|| {
+                cause
+                    .downcast_ref::<lumos_worker::WorkerError>()
+                    .map(lumos_worker::WorkerError::code)
+            })
+            .or_else(|| {
+                cause
+                    .downcast_ref::<lumos_ledger::verify::Error>()
+                    .map(lumos_ledger::verify::Error::code)
+            });
+        code.map(str::to_owned)
+    })
+}

@@ -1,0 +1,242 @@
+//! `lumos init`: asks little, looks at the registry, and writes settings that start in `observe`.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use lumos_connect::{RegistrySettings, registries::Mlflow};
+use lumos_engine::ports::{Entropy as _, FoundModel, Registry};
+use lumos_http::{Client, Egress};
+use serde_json::{Value, json};
+
+use super::{Said, text};
+use crate::{
+    cli::Init,
+    defaults,
+    edge::{OsEntropy, SystemClock},
+    remote::Remote,
+    serve::{Extras, start},
+    settings,
+};
+
+/// How long init waits for the first report.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub(super) async fn run(init: &Init) -> Result<Said> {
+    let file = init.into.join("lumos.yaml");
+    ensure!(
+        !file.exists(),
+        "`{}` exists already; init writes only into an empty place",
+        file.display()
+    );
+    let registry = registry_settings(init)?;
+    let http = Client::new(&Egress {
+        hosts: registry.address().map(str::to_owned).into_iter().collect(),
+        ..Egress::default()
+    })?;
+    let connector = lumos_connect::build(&registry, &http, Arc::new(SystemClock))?;
+    let models = look(&*connector).await?;
+    if let (RegistrySettings::Mlflow(mlflow), Some(url)) = (&registry, &init.webhook_url) {
+        let webhook = Mlflow::new(mlflow, &http)?.ensure_webhook(url).await?;
+        println!("webhook: {webhook:?}");
+    }
+    write(init, &models)?;
+    println!(
+        "wrote {} and organisation.yaml: read them, change what is wrong, then `lumos serve`",
+        file.display()
+    );
+    first_report(&file, !models.is_empty()).await
+}
+
+fn registry_settings(init: &Init) -> Result<RegistrySettings> {
+    let value = match (&init.mlflow, &init.directory) {
+        (Some(address), None) => {
+            let secret = settings::variable("LUMOS_MLFLOW_WEBHOOK_SECRET");
+            json!({
+                "kind": "mlflow", "name": "models", "address": address, "webhook_secret": secret,
+                "user": settings::variable("LUMOS_MLFLOW_USER"),
+                "password": settings::variable("LUMOS_MLFLOW_PASSWORD"),
+            })
+        }
+        (None, Some(root)) => {
+            let root = std::fs::canonicalize(root)
+                .with_context(|| format!("finding `{}`", root.display()))?;
+            json!({ "kind": "directory", "name": "models", "root": root })
+        }
+        _ => bail!("name one registry: --mlflow URL or --directory DIR"),
+    };
+    serde_json::from_value(value).context("describing the registry")
+}
+
+/// Tests the registry and says what the credential cannot do.
+async fn look(registry: &dyn Registry) -> Result<Vec<FoundModel>> {
+    let models = registry.models().await.context("looking at the registry")?;
+    println!(
+        "registry `{}` answers and shows {} model(s)",
+        registry.name(),
+        models.len()
+    );
+    let missing = registry
+        .missing_permissions()
+        .await
+        .context("asking what the credential may do")?;
+    for permission in &missing {
+        println!("  missing: {permission}");
+    }
+    for model in &models {
+        let owner = model.owner.as_deref().unwrap_or("nobody named");
+        let latest = model.latest.as_deref().unwrap_or("none");
+        println!(
+            "  model `{}`: owner {owner}, latest version {latest}",
+            model.name
+        );
+    }
+    Ok(models)
+}
+
+/// A model name that LUMOS can use for a registry's own.
+fn usable(name: &str) -> String {
+    let plain: String = name
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || "._-".contains(c) {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    plain
+        .trim_start_matches(|c: char| !c.is_ascii_alphanumeric())
+        .chars()
+        .take(100)
+        .collect()
+}
+
+fn write(init: &Init, models: &[FoundModel]) -> Result<()> {
+    std::fs::create_dir_all(&init.into)
+        .with_context(|| format!("making `{}`", init.into.display()))?;
+    let (sandbox, policies, _) = defaults::sandbox();
+    let mut organisation: Value =
+        yaml_serde::from_slice(&sandbox.1).context("reading the embedded defaults")?;
+    let entries: BTreeMap<String, Value> = models
+        .iter()
+        .map(|model| {
+            let purpose = if model.description.trim().is_empty() {
+                format!("Not stated yet; the registry calls it {}.", model.name)
+            } else {
+                model.description.trim().to_owned()
+            };
+            let entry = json!({
+                "owner": "owner", "purpose": purpose, "policies": ["acme-starter"], "tier": "medium",
+                "rationale": "Proposed by init; nobody has judged it yet.",
+                "bindings": [{ "registry": "models", "name": model.name, "environment": "production" }],
+            });
+            (usable(&model.name), entry)
+        })
+        .collect();
+    organisation["models"] = json!(entries);
+    organisation["observe"] = json!([{
+        "environment": "production", "days": 30, "reason": "Begin by watching; from then on denials are applied.",
+    }]);
+    let registry = match (&init.mlflow, &init.directory) {
+        (Some(address), _) => {
+            let mut mlflow = json!({ "kind": "mlflow", "name": "models", "address": address });
+            for (key, variable) in [
+                ("webhook_secret", "LUMOS_MLFLOW_WEBHOOK_SECRET"),
+                ("user", "LUMOS_MLFLOW_USER"),
+                ("password", "LUMOS_MLFLOW_PASSWORD"),
+            ] {
+                if settings::variable(variable).is_some() {
+                    mlflow[key] = json!(format!("${{{variable}}}"));
+                }
+            }
+            mlflow
+        }
+        (None, Some(root)) => {
+            json!({ "kind": "directory", "name": "models", "root": std::fs::canonicalize(root)? })
+        }
+        (None, None) => json!({}),
+    };
+    let mut suffix = [0; 4];
+    OsEntropy.fill(&mut suffix);
+    let settings = json!({
+        "listen": "127.0.0.1:8417", "origin": format!("lumos.localhost/{}", hex::encode(suffix)),
+        "data": "lumos-data", "founders": ["owner"], "organisation": "organisation.yaml",
+        "policies": ["policy/starter.yaml"], "poll_s": 900, "registries": [registry],
+    });
+    std::fs::create_dir_all(init.into.join("policy"))?;
+    std::fs::write(init.into.join("policy/starter.yaml"), &policies[0].1)?;
+    std::fs::write(
+        init.into.join("organisation.yaml"),
+        yaml_serde::to_string(&organisation)?,
+    )?;
+    std::fs::write(
+        init.into.join("lumos.yaml"),
+        yaml_serde::to_string(&settings)?,
+    )?;
+    Ok(())
+}
+
+/// Starts the server once, waits for the first release to be checked, and shows the report.
+async fn first_report(file: &Path, expected: bool) -> Result<Said> {
+    let loaded = settings::load(Some(file), None)?;
+    let extras = Extras {
+        poll: Some(Duration::from_millis(500)),
+        ..Extras::default()
+    };
+    let running = start(&loaded, extras).await?;
+    println!(
+        "\nfounded the ledger {} in `{}`",
+        loaded.settings.origin,
+        loaded.settings.data.display()
+    );
+    for (login, password) in &running.first_passwords {
+        println!("sign in as `{login}` with the first password {password} (shown this once)");
+    }
+    let shown = if expected {
+        show_first(&running).await
+    } else {
+        Ok(())
+    };
+    running.stop().await?;
+    shown?;
+    Ok(Said::Yes)
+}
+
+async fn show_first(running: &crate::serve::Running) -> Result<()> {
+    let (login, password) = running
+        .first_passwords
+        .iter()
+        .next()
+        .context("nobody can sign in")?;
+    let owner = Remote::at(&format!("http://{}", running.address), None)?
+        .sign_in(login, password)
+        .await?;
+    let look = async {
+        loop {
+            let releases = owner.get("/api/v1/releases").await?;
+            for release in releases.as_array().into_iter().flatten() {
+                if matches!(
+                    text(release, "state"),
+                    "in review" | "approved" | "paused" | "not fetched"
+                ) {
+                    return Ok::<_, anyhow::Error>(release.clone());
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    };
+    match tokio::time::timeout(PATIENCE, look).await {
+        Err(_) => {
+            println!("no version was checked within two minutes; `lumos serve` goes on looking")
+        }
+        Ok(release) => {
+            let release = release?;
+            let name = format!("{}/{}", text(&release, "model"), text(&release, "version"));
+            println!("\nthe first report:");
+            let view = owner.get(&format!("/api/v1/releases/{name}")).await?;
+            super::release::show(&view, &super::Out { json: false });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! `lumos release`.
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
+
+use super::{Out, Said, text};
+use crate::{cli::Release, remote::Remote};
+
+pub(super) async fn run(release: Release, remote: &Remote, out: &Out) -> Result<Said> {
+    let at = |release: &str, action: &str| format!("/api/v1/releases/{release}/{action}");
+    match release {
+        Release::List => list(&remote.get("/api/v1/releases").await?, out),
+        Release::Show { release } => {
+            show(
+                &remote.get(&format!("/api/v1/releases/{release}")).await?,
+                out,
+            );
+            Ok(Said::Yes)
+        }
+        Release::Claim { release, claim } => out.done(
+            &remote
+                .post(&at(&release, "claims"), &json!({ "claim": claim }))
+                .await?,
+        ),
+        Release::Withdraw { release, reason } => out.done(
+            &remote
+                .post(&at(&release, "withdrawal"), &json!({ "reason": reason }))
+                .await?,
+        ),
+        Release::Promote {
+            release,
+            env,
+            agent,
+        } => {
+            let body = json!({ "environment": env, "agents": agent });
+            out.done(&remote.post(&at(&release, "gates"), &body).await?)
+        }
+        Release::Revoke {
+            release,
+            env,
+            reason,
+        } => {
+            let review = latest_review(remote, &release, &env).await?;
+            let path = format!("/api/v1/reviews/{review}/revocation");
+            out.done(&remote.post(&path, &json!({ "reason": reason })).await?)
+        }
+        Release::Evidence {
+            release,
+            kind,
+            file,
+        } => {
+            let (_, claim) = super::policy::read_evidence(&format!("{kind}={}", file.display()))?;
+            let body = json!({ "kind": kind, "claim": claim });
+            out.done(&remote.post(&at(&release, "evidence"), &body).await?)
+        }
+    }
+}
+
+/// The latest review of `model/version` for an environment.
+///
+/// # Errors
+/// When there is none.
+pub(super) async fn latest_review(remote: &Remote, release: &str, env: &str) -> Result<String> {
+    let view = remote.get(&format!("/api/v1/releases/{release}")).await?;
+    let wanted = format!("{release}/{env}/");
+    let reviews = view["reviews"].as_array().cloned().unwrap_or_default();
+    let latest = reviews
+        .iter()
+        .map(|review| text(review, "review"))
+        .find(|id| id.starts_with(&wanted));
+    latest
+        .map(str::to_owned)
+        .with_context(|| format!("`{release}` was never reviewed for `{env}`"))
+}
+
+/// `model/version/environment` or with a round: the review's full name.
+///
+/// # Errors
+/// When the text has another number of parts, or there is no such review.
+pub(super) async fn review_name(remote: &Remote, given: &str) -> Result<String> {
+    match given.split('/').collect::<Vec<_>>()[..] {
+        [model, version, env] => latest_review(remote, &format!("{model}/{version}"), env).await,
+        [_, _, _, _] => Ok(given.to_owned()),
+        _ => bail!("`{given}` is not model/version/environment or model/version/environment/round"),
+    }
+}
+
+fn list(releases: &Value, out: &Out) -> Result<Said> {
+    if out.json {
+        println!("{releases:#}");
+        return Ok(Said::Yes);
+    }
+    for release in releases.as_array().into_iter().flatten() {
+        let name = format!("{}/{}", text(release, "model"), text(release, "version"));
+        let test = if release["test"] == true {
+            "  TEST"
+        } else {
+            ""
+        };
+        println!(
+            "{name:40} {:24} {}{test}",
+            text(release, "state"),
+            text(release, "detected")
+        );
+    }
+    Ok(Said::Yes)
+}
+
+/// Prints a release: what blocks first, then who is awaited, then what happened.
+pub(super) fn show(release: &Value, out: &Out) {
+    if out.json {
+        println!("{release:#}");
+        return;
+    }
+    println!(
+        "{}/{}  {}",
+        text(release, "model"),
+        text(release, "version"),
+        text(release, "state")
+    );
+    if let Some(digest) = release["digest"].as_str() {
+        println!("digest {digest}");
+    }
+    let claims = release["open_claims"].as_array().map_or(0, Vec::len);
+    if claims > 0 {
+        println!("{claims} author claim(s) open: whoever it is says `lumos release claim`");
+    }
+    for review in release["reviews"].as_array().into_iter().flatten() {
+        print_review(review);
+    }
+    println!("history:");
+    for entry in release["history"].as_array().into_iter().flatten() {
+        println!(
+            "  {:>6}  {}  {:30} {}",
+            entry["index"],
+            text(entry, "time"),
+            text(entry, "actor"),
+            text(entry, "type")
+        );
+    }
+}
+
+/// Prints a review.
+pub(super) fn print_review(review: &Value) {
+    let record = &review["record"];
+    println!(
+        "review {}: {}, depth {}",
+        text(review, "review"),
+        text(review, "state"),
+        text(record, "depth")
+    );
+    let list = |value: &Value| -> Vec<String> {
+        value
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(super::scalar)
+            .collect()
+    };
+    for rule in list(&record["blocking"]) {
+        println!("  blocks: {rule}");
+    }
+    let (kind, tier) = (text(record, "change"), text(record, "change_tier"));
+    println!(
+        "  change: {} ({tier})",
+        if kind.is_empty() {
+            "nothing that runs"
+        } else {
+            kind
+        }
+    );
+    for why in list(&record["raised_by"]) {
+        println!("  heavier because: {why}");
+    }
+    for slot in review["free_seats"].as_array().into_iter().flatten() {
+        println!(
+            "  waits for: {} x {} ({})",
+            slot["count"],
+            text(slot, "role"),
+            text(slot, "grade")
+        );
+    }
+    for signature in review["signatures"].as_array().into_iter().flatten() {
+        let stale = if signature["current"] == true {
+            ""
+        } else {
+            " (on an earlier record)"
+        };
+        println!(
+            "  signed: {} {}{stale}",
+            text(signature, "name"),
+            text(signature, "verdict")
+        );
+    }
+    if let Some(hash) = review["record_hash"].as_str() {
+        println!("  record {hash}");
+    }
+}

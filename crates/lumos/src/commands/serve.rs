@@ -1,0 +1,105 @@
+//! `lumos serve` and `lumos check`.
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+
+use super::{Out, Said, text};
+use crate::{
+    cli::Common,
+    remote::Remote,
+    serve::{Extras, start},
+    settings,
+};
+
+pub(super) async fn run(common: &Common) -> Result<Said> {
+    let loaded = settings::load(common.config.as_deref(), common.data.as_deref())?;
+    let running = start(&loaded, Extras::default()).await?;
+    println!("LUMOS serves on http://{}", running.address);
+    println!(
+        "ledger {} with key {}",
+        loaded.settings.origin, running.app.verifier_key
+    );
+    if !running.first_passwords.is_empty() {
+        println!(
+            "\nThis ledger was just founded. First passwords, shown this once; change them after signing in:"
+        );
+        for (login, password) in &running.first_passwords {
+            println!("  {login}  {password}");
+        }
+        if running.first_passwords.len() < 2 {
+            println!(
+                "\nIt is a single-person SANDBOX: its approvals count nowhere else and end when a"
+            );
+            println!("second founder joins (`lumos user leave-sandbox LOGIN`).");
+        }
+    }
+    running.until(asked_to_stop()).await?;
+    Ok(Said::Yes)
+}
+
+/// Returns when the process is asked to end.
+pub(super) async fn asked_to_stop() {
+    let interrupt = tokio::signal::ctrl_c();
+    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = interrupt => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(_) => drop(interrupt.await),
+    }
+}
+
+pub(super) async fn check(remote: &Remote, out: &Out) -> Result<Said> {
+    remote
+        .bytes("/readyz")
+        .await
+        .context("asking whether the server is ready")?;
+    let agents = remote.get("/api/v1/runtime").await?;
+    let people = remote.get("/api/v1/people").await?;
+    let reviews = remote.get("/api/v1/reviews").await?;
+    let list = |value: &serde_json::Value| value.as_array().cloned().unwrap_or_default();
+    let dead: usize = list(&agents)
+        .iter()
+        .map(|a| list(&a["dead_letters"]).len())
+        .sum();
+    let roleless: Vec<_> = list(&people)
+        .into_iter()
+        .filter(|p| {
+            p["service"] == false && (p["suspended"] == true || list(&p["roles"]).is_empty())
+        })
+        .map(|p| text(&p, "login").to_owned())
+        .collect();
+    let open = list(&reviews);
+    let healthy = dead == 0;
+    if out.json {
+        let value =
+            json!({ "healthy": healthy, "agents": agents, "cannot_sign": roleless, "open": open });
+        println!("{value:#}");
+    } else {
+        println!("server: ready");
+        println!("agents: {dead} dead letter(s); see `lumos runtime`");
+        println!(
+            "cannot sign: {}",
+            if roleless.is_empty() {
+                "nobody".into()
+            } else {
+                roleless.join(", ")
+            }
+        );
+        println!("open reviews: {}", open.len());
+        for review in &open {
+            let waits: Vec<_> = list(&review["waits_for"])
+                .iter()
+                .map(super::scalar)
+                .collect();
+            println!(
+                "  {} waits for {}",
+                text(review, "review"),
+                waits.join(", ")
+            );
+        }
+    }
+    Ok(if healthy { Said::Yes } else { Said::No })
+}

@@ -1,0 +1,138 @@
+//! `cargo xtask soak`: the long campaigns with their full counts. Each is an ordinary test that runs a seeded
+//! slice unless the environment asks for more; the outcome is appended to `docs/soak.md` with date and machine.
+
+use std::{fs, io::ErrorKind};
+
+use anyhow::{Context as _, Result};
+
+use crate::shell::{self, cargo, program, root, say, timed};
+
+struct Campaign {
+    name: &'static str,
+    package: &'static str,
+    /// The tests to run, as a nextest filter expression.
+    tests: &'static str,
+    /// The counts, as the tests read them.
+    counts: &'static [(&'static str, &'static str)],
+}
+
+const CAMPAIGNS: &[Campaign] = &[
+    Campaign {
+        name: "kills",
+        package: "lumos-store",
+        tests: "test(crash)",
+        counts: &[("LUMOS_SOAK_KILLS", "1000")],
+    },
+    Campaign {
+        name: "random-orders",
+        package: "lumos-domain",
+        tests: "test(properties)",
+        counts: &[("PROPTEST_CASES", "20000")],
+    },
+    Campaign {
+        name: "hostile-policy",
+        package: "lumos-policy",
+        tests: "test(hostile)",
+        counts: &[("PROPTEST_CASES", "20000")],
+    },
+];
+
+const HEAD: &str = "\
+# Soak
+
+The long campaigns, run in full by `cargo xtask soak` before work on what they test is called done. The newest table is the last.
+";
+
+/// Runs the campaigns named, or all, and writes down what came of them; false when one failed.
+pub fn run(args: &[String]) -> Result<bool> {
+    let names: Vec<&str> = CAMPAIGNS.iter().map(|campaign| campaign.name).collect();
+    let chosen = shell::chosen(&names, args)?;
+    let mut rows = Vec::new();
+    let mut well = true;
+    for campaign in CAMPAIGNS
+        .iter()
+        .filter(|campaign| chosen.contains(&campaign.name))
+    {
+        if !root().join("crates").join(campaign.package).exists() {
+            say(&format!("absent: {}", campaign.package));
+            continue;
+        }
+        say(&format!("\n== {}", campaign.name));
+        let (result, took) = timed(|| shell::succeeds(&mut command(campaign)));
+        let passed = result?;
+        well &= passed;
+        let counts: Vec<_> = campaign
+            .counts
+            .iter()
+            .map(|(name, n)| format!("`{name}={n}`"))
+            .collect();
+        rows.push(format!(
+            "| {} | {} | {} | {} | {} s |",
+            campaign.name,
+            campaign.package,
+            counts.join(" "),
+            if passed { "passed" } else { "FAILED" },
+            took.as_secs()
+        ));
+    }
+    if !rows.is_empty() {
+        append(&rows)?;
+    }
+    Ok(well)
+}
+
+fn command(campaign: &Campaign) -> std::process::Command {
+    let mut command = cargo();
+    command.args([
+        "nextest",
+        "run",
+        "--profile",
+        "soak",
+        "--package",
+        campaign.package,
+    ]);
+    command.args(["--filterset", campaign.tests]);
+    command
+        .env("LUMOS_SOAK", "1")
+        .envs(campaign.counts.iter().copied());
+    command
+}
+
+fn append(rows: &[String]) -> Result<()> {
+    let path = root().join("docs/soak.md");
+    let mut text = match fs::read_to_string(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => HEAD.to_owned(),
+        known => known.with_context(|| format!("reading {}", path.display()))?,
+    };
+    let mut date = program("date");
+    date.args(["--utc", "+%F"]);
+    let mut commit = program("git");
+    commit.args(["rev-parse", "--short", "HEAD"]);
+    let title = format!(
+        "\n## {} at {}\n\n{}\n\n",
+        shell::output(date)?,
+        shell::output(commit)?,
+        machine()
+    );
+    text.push_str(&title);
+    text.push_str("| campaign | crate | counts | outcome | took |\n|---|---|---|---|---|\n");
+    for row in rows {
+        text.push_str(row);
+        text.push('\n');
+    }
+    fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+    say("appended to docs/soak.md");
+    Ok(())
+}
+
+/// The processor and how many of it, as the kernel tells.
+fn machine() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let names = text.lines().filter(|line| line.starts_with("model name"));
+    let model = names.clone().next().and_then(|line| line.split_once(": "));
+    format!(
+        "{} cores, {}",
+        names.count(),
+        model.map_or("unknown processor", |(_, name)| name)
+    )
+}
