@@ -354,9 +354,12 @@ fn approvable(
         }
         .into());
     }
-    // A report that was made since may block: nobody signs past it while the record waits to be renewed.
+    // A report that was made since may block, and a sandbox has other duties: nobody signs past either
+    // while the record waits to be renewed.
     let latest = release.reports.get(&record.environment);
-    if latest.is_none_or(|latest| latest.report != record.report) {
+    if latest.is_none_or(|latest| latest.report != record.report)
+        || record.sandbox != world.org()?.sandbox
+    {
         return Err(Refusal::StaleRecord {
             signed: record.hash(),
             now: open::record_now(world, &id.release(), &record.environment)?.hash(),

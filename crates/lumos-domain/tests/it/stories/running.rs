@@ -99,6 +99,43 @@ fn what_was_approved_in_a_sandbox_ends_with_it() {
 }
 
 #[test]
+fn a_review_opened_in_a_sandbox_is_signed_anew_outside() {
+    let mut acme = Acme::founded(true);
+    acme.quietly(|acme| {
+        acme.submit("dora", "2", manifest("w2", "p1", "d1"));
+        acme.report("2", |_| {});
+    });
+    acme.sign("otto", "2", Approve);
+    let leave = Command::LeaveSandbox {
+        founder: name("ben"),
+    };
+    acme.act("ada", "leaves with ben", leave);
+    acme.sign("ben", "2", Approve);
+    acme.open("2", "production");
+    acme.sign("ben", "2", Approve);
+    acme.sign("cleo", "2", Approve);
+    told(
+        &acme,
+        r"
+        otto signs 2: approve
+          review/triage/2/production/1 review.signed: otto approve as compliance, recorded
+        ada leaves with ben
+          org sandbox.left
+        ben signs 2: approve
+          no, stale-record: the record changed since you saw it (sha256:… is now sha256:…); read it again, then sign
+        orchestrator opens 2 for production
+          review/triage/2/production/1 review.record_changed: full for major change [1 × compliance recorded, 1 × risk recorded]
+        ben signs 2: approve
+          review/triage/2/production/1 review.signed: ben approve as compliance, recorded
+        cleo signs 2: approve
+          review/triage/2/production/1 review.signed: cleo approve as risk, recorded
+          review/triage/2/production/1 release.approved: by people until 2026-04-01T09:00:00Z
+          model/triage model.current_set
+        ",
+    );
+}
+
+#[test]
 fn an_approval_is_revoked_by_a_person_with_a_reason() {
     let mut acme = Acme::running();
     acme.act("dora", "revokes 1", revoke("1", Some("no right")));
