@@ -9,7 +9,7 @@ use lumos_domain::{
     command::Command,
     event::{Event, PromotionFailed, PromotionObserved, ReleaseApproved},
     facts::{Cause, PromotionOrder},
-    id::{AssignmentId, Environment, RegistryName, ReleaseId, ReviewId},
+    id::{AssignmentId, Digest, Environment, RegistryName, ReleaseId, ReviewId},
     refusal::Refusal,
     stream::Stream,
     system::PromotionOutcome,
@@ -179,6 +179,42 @@ async fn open(
     settled(hand.submit(&format!("open.{environment}"), command).await).map(|_| ())
 }
 
+/// Ends every approval that was given in the sandbox.
+async fn revoke_sandbox(hand: &Hand) -> Result<(), HandleError> {
+    for review in views::enforcement::of_sandbox(&*hand.door.ports().store).await? {
+        let step = format!("revoke.{}", Digest::of(review.to_string().as_bytes()).hex());
+        let command = Command::RevokeApproval {
+            review,
+            cause: Cause::SandboxLeft,
+            reason: None,
+        };
+        settled(hand.submit(&step, command).await)?;
+    }
+    Ok(())
+}
+
+/// Brings every open review up to date with the organisation's rules.
+async fn renew_open(hand: &Hand) -> Result<(), HandleError> {
+    for row in views::reviews::open(&*hand.door.ports().store, -1, 10_000).await? {
+        let (release, environment) = (row.review.release(), row.review.environment);
+        let step = format!(
+            "renew.{}",
+            Digest::of(format!("{release} {environment}").as_bytes()).hex()
+        );
+        settled(
+            hand.submit(
+                &step,
+                Command::OpenReview {
+                    release,
+                    environment,
+                },
+            )
+            .await,
+        )?;
+    }
+    Ok(())
+}
+
 /// A refusal is an answer: what it waits for will wake this agent again. Says whether the command was taken.
 fn settled<T>(result: Result<T, DoorError>) -> Result<bool, HandleError> {
     match result {
@@ -208,6 +244,7 @@ impl Subscriber for ApprovalOrchestrator {
                 | Event::ReleaseApproved(_)
                 | Event::PromotionIntended(_)
                 | Event::SandboxLeft(_)
+                | Event::ReviewRulesSet(_)
         )
     }
 
@@ -233,20 +270,10 @@ impl Subscriber for ApprovalOrchestrator {
                 self.promote(hand, release, &intended.order).await
             }
             (Stream::Org, Event::SandboxLeft(_)) => {
-                for review in views::enforcement::of_sandbox(&*hand.door.ports().store).await? {
-                    let step = format!(
-                        "revoke.{}",
-                        lumos_domain::id::Digest::of(review.to_string().as_bytes()).hex()
-                    );
-                    let command = Command::RevokeApproval {
-                        review,
-                        cause: Cause::SandboxLeft,
-                        reason: None,
-                    };
-                    settled(hand.submit(&step, command).await)?;
-                }
-                Ok(())
+                revoke_sandbox(hand).await?;
+                renew_open(hand).await
             }
+            (Stream::Org, Event::ReviewRulesSet(_)) => renew_open(hand).await,
             _ => Ok(()),
         }
     }

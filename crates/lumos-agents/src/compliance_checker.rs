@@ -81,13 +81,22 @@ impl ComplianceChecker {
         Ok(())
     }
 
-    /// Checks the releases of a model that people are looking at: what they were compared with changed.
-    async fn check_open(&self, hand: &Hand, model: &ModelName) -> Result<(), HandleError> {
+    /// Checks the releases that people are looking at, of one model or of all: what they are held against or
+    /// compared with changed.
+    async fn check_open(&self, hand: &Hand, model: Option<&ModelName>) -> Result<(), HandleError> {
         for row in views::reviews::open(&*hand.door.ports().store, -1, 10_000).await? {
-            if row.review.model == *model {
+            if model.is_none_or(|model| row.review.model == *model) {
                 self.check(hand, &row.review.release(), &row.review.environment)
                     .await?;
             }
+        }
+        Ok(())
+    }
+
+    /// Checks releases that have a report but no review yet. What is under review stays pinned to its bundles.
+    async fn check_unopened(&self, hand: &Hand) -> Result<(), HandleError> {
+        for release in views::releases::in_state(&*hand.door.ports().store, "checked").await? {
+            self.check_everywhere(hand, &release).await?;
         }
         Ok(())
     }
@@ -245,6 +254,10 @@ impl Subscriber for ComplianceChecker {
                 | Event::ModelTierSet(_)
                 | Event::CurrentReleaseSet(_)
                 | Event::ReleasesAssigned(_)
+                | Event::BundlePublished(_)
+                | Event::ReviewRulesSet(_)
+                | Event::ModelRegistered(_)
+                | Event::SandboxLeft(_)
         )
     }
 
@@ -259,10 +272,15 @@ impl Subscriber for ComplianceChecker {
                 }
                 Ok(())
             }
-            (Stream::Model(model), _) => self.check_open(hand, model).await,
+            (Stream::Model(model), _) => self.check_open(hand, Some(model)).await,
+            (Stream::Bundle(_), _) => self.check_unopened(hand).await,
+            (Stream::Org, _) => {
+                self.check_open(hand, None).await?;
+                self.check_unopened(hand).await
+            }
             (Stream::Assignment(_), Event::ReleasesAssigned(set)) => {
                 for assigned in set.releases.iter().take(1) {
-                    self.check_open(hand, &assigned.release.model).await?;
+                    self.check_open(hand, Some(&assigned.release.model)).await?;
                 }
                 Ok(())
             }

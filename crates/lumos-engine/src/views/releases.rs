@@ -230,3 +230,23 @@ pub async fn state_of(store: &dyn Store, id: &ReleaseId) -> Result<String, PortE
         .map(|row| row.text(0).to_owned())
         .unwrap_or_default())
 }
+
+/// The releases in this state, oldest first, at most 10,000.
+///
+/// # Errors
+/// When the store fails.
+pub async fn in_state(store: &dyn Store, state: &str) -> Result<Vec<ReleaseId>, PortError> {
+    let rows = store
+        .query(
+            "SELECT model, version FROM releases WHERE state = $1 ORDER BY entry LIMIT 10000",
+            vec![state.into()],
+        )
+        .await?;
+    let release = |row: &Row| {
+        Some(ReleaseId {
+            model: row.text(0).parse().ok()?,
+            version: row.text(1).parse().ok()?,
+        })
+    };
+    Ok(rows.iter().filter_map(release).collect())
+}
