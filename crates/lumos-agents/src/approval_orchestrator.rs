@@ -45,7 +45,10 @@ impl ApprovalOrchestrator {
                 agent: agent.agent.clone(),
                 environment: approved.tuple.environment.clone(),
             };
-            let step = format!("assign.{}.{}", agent.system, agent.agent);
+            let step = format!(
+                "assign.{}",
+                Digest::of(assignment.to_string().as_bytes()).hex()
+            );
             let assign = Command::Assign {
                 assignment,
                 approval: review.clone(),
@@ -138,7 +141,7 @@ impl ApprovalOrchestrator {
                 Err(HandleError::transient(problem))
             }
             Err(error) if error.is_transient() => Err(HandleError::transient(error)),
-            Err(error) => Ok(Err((error.code(), error.to_string()))),
+            Err(error) => Ok(Err((error.code(), error.without_detail()))),
         }
     }
 }
@@ -245,6 +248,7 @@ impl Subscriber for ApprovalOrchestrator {
                 | Event::PromotionIntended(_)
                 | Event::SandboxLeft(_)
                 | Event::ReviewRulesSet(_)
+                | Event::GateRequested(_)
         )
     }
 
@@ -253,7 +257,7 @@ impl Subscriber for ApprovalOrchestrator {
             (Stream::Release(release), Event::ReportRecorded(recorded)) => {
                 open(hand, release, &recorded.report.environment).await
             }
-            (Stream::Release(release), Event::AuthorClaimed(_)) => {
+            (Stream::Release(release), Event::AuthorClaimed(_) | Event::GateRequested(_)) => {
                 let reports = hand
                     .door
                     .ask(|world| Ok(world.release(release)?.reports.clone()))

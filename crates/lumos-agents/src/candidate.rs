@@ -48,6 +48,7 @@ pub async fn dossier(
     release: &ReleaseId,
     environment: &Environment,
 ) -> Result<Dossier, DoorError> {
+    let now = door.ports().clock.now();
     let facts = door
         .ask(|world| {
             let model = world.model(&release.model)?;
@@ -56,7 +57,7 @@ pub async fn dossier(
                 bundles.extend(world.bundle(name)?.current.clone());
             }
             Ok(Facts {
-                outlook: outlook(world, release, environment)?,
+                outlook: outlook(world, release, environment, now)?,
                 purpose: model.purpose,
                 tier: model.effective_tier(),
                 frameworks: model.frameworks.iter().cloned().collect(),

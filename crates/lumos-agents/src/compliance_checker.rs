@@ -10,7 +10,7 @@ use lumos_domain::{
     command::Command,
     event::Event,
     facts::{BundleRef, REPORTED_RESULTS_MAX, ReportFacts, ReportedResult},
-    id::{Environment, ModelName, ReleaseId},
+    id::{Digest, Environment, ModelName, ReleaseId},
     review::outlook,
     stream::Stream,
     words::{Depth, RuleResult, Score},
@@ -55,10 +55,12 @@ impl ComplianceChecker {
         let dossier = candidate::dossier(&hand.door, release, environment).await?;
         let report = assess(&hand.door, &dossier, hand.door.ports().clock.now()).await?;
         let facts = record(&hand.door, environment, &dossier, &report).await?;
-        let step = format!(
-            "report.{environment}.{}.{}",
-            dossier.outlook.subject_version, dossier.outlook.depth
+        // One entry may lead to reports of several releases: the step names what it is about.
+        let about = format!(
+            "{release} {environment} {} {} {:?}",
+            dossier.outlook.subject_version, dossier.outlook.depth, facts.bundles
         );
+        let step = format!("report.{}", Digest::of(about.as_bytes()).hex());
         hand.submit(
             &step,
             Command::RecordReport {
@@ -108,8 +110,9 @@ async fn covered(
     release: &ReleaseId,
     environment: &Environment,
 ) -> Result<bool, DoorError> {
+    let now = door.ports().clock.now();
     door.ask(|world| {
-        let outlook = outlook(world, release, environment)?;
+        let outlook = outlook(world, release, environment, now)?;
         let mut bundles = BTreeSet::new();
         for name in &world.model(&release.model)?.policies {
             bundles.extend(world.bundle(name)?.current.clone());
@@ -186,7 +189,7 @@ async fn record(
 }
 
 fn facts(
-    report: lumos_domain::id::Digest,
+    report: Digest,
     environment: &Environment,
     dossier: &Dossier,
     assessment: &Assessment,

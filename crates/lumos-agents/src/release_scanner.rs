@@ -15,7 +15,7 @@ use lumos_domain::{
     event::{AcquisitionFailed, CandidateDetected, Event, EvidenceRecorded},
     facts::{Binding, Claim, Source},
     id::{Digest, ModelName, RegistryName, ReleaseId},
-    release::{DetectCandidate, IdentifyRelease},
+    release::{DetectCandidate, IdentifyRelease, OWN_KINDS, is_kind},
     stream::Stream,
 };
 use lumos_engine::{
@@ -139,7 +139,7 @@ impl ReleaseScanner {
         {
             Ok(_) => {}
             Err(error) if error.is_transient() => return Err(HandleError::transient(error)),
-            Err(error) => return fail(hand, release, error.code(), error.to_string()).await,
+            Err(error) => return fail(hand, release, error.code(), error.without_detail()).await,
         }
         let scanned = match self.scanner.scan(folder.path()).await {
             Ok(scanned) => scanned,
@@ -271,6 +271,25 @@ async fn fail(
     Ok(())
 }
 
+/// The most bytes of one claim that is not LUMOS's own.
+const CLAIM_BYTES_MAX: usize = 1 << 20;
+
+/// Whether a claim that came with a version may be recorded: of a kind that is not LUMOS's own to make, an
+/// object, and of a size that policy can read.
+fn is_foreign(found: &FoundEvidence) -> bool {
+    let usable = is_kind(&found.kind)
+        && !OWN_KINDS.contains(&found.kind.as_str())
+        && found.claim.is_object()
+        && found.claim.to_string().len() <= CLAIM_BYTES_MAX;
+    if !usable {
+        tracing::warn!(
+            kind = found.kind,
+            "a claim beside a version is not taken as evidence"
+        );
+    }
+    usable
+}
+
 /// Stores manifest and claims as blobs, then submits their digests.
 async fn identify(
     hand: &Hand,
@@ -301,7 +320,7 @@ async fn identify(
         .evidence
         .into_iter()
         .chain([formats])
-        .chain(registered)
+        .chain(registered.into_iter().filter(is_foreign))
     {
         let bytes = serde_json::to_vec(&found.claim).map_err(HandleError::fatal)?;
         let digest = blobs.put(bytes).await?;

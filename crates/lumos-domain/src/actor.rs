@@ -154,6 +154,8 @@ rights! {
     Read = "read",
     /// Submit and withdraw releases, claim authorship, ask for the next gate.
     Submit = "submit",
+    /// For tokens only: sign reviews and claim authorship with it. A signed-in person needs no right to sign.
+    Sign = "sign",
     /// Register models, set their tier, bind them to registries.
     ManageModels = "manage-models",
     /// Add people, grant and revoke roles, issue tokens for services.

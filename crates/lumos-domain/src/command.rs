@@ -215,7 +215,7 @@ fn allowed(world: &World, caller: &Caller, command: &Command) -> Result<(), Halt
             Actor::Agent(_) => everywhere(Right::Detect),
             _ => on_model(Right::Submit, &release.model),
         },
-        C::ClaimAuthorship { .. } | C::Sign(_) => person::human(world, caller).map(|_| ()),
+        C::ClaimAuthorship { .. } | C::Sign(_) => may_sign(world, caller),
         C::WithdrawRelease { release, .. } | C::RequestGate { release, .. } => {
             on_model(Right::Submit, &release.model)
         }
@@ -234,6 +234,17 @@ fn allowed(world: &World, caller: &Caller, command: &Command) -> Result<(), Halt
             _ => on_model(Right::Operate, &approval.model),
         },
         C::RecordDenial(_) => everywhere(Right::Observe),
+    }
+}
+
+/// A person signs as themselves; with a token only if it was made for signing.
+fn may_sign(world: &World, caller: &Caller) -> Result<(), Halt> {
+    person::human(world, caller)?;
+    match &caller.limited_to {
+        Some(rights) if !rights.contains(&Right::Sign) => {
+            Err(Refusal::NotAllowed { right: Right::Sign }.into())
+        }
+        _ => Ok(()),
     }
 }
 
@@ -274,7 +285,7 @@ fn consequences(
         C::SetMode(set) => org::set_mode(world, set, now),
         C::AddPerson(add) => person::add(world, add),
         C::SuspendPerson { person, reason } => person::suspend(world, person, *reason),
-        C::GrantRole { person, grant } => person::grant(world, person, grant),
+        C::GrantRole { person, grant } => person::grant(world, caller, person, grant),
         C::RevokeRole { person, grant } => person::revoke_grant(world, person, grant),
         C::SetCredential { person, hash } => person::set_credential(world, caller, person, *hash),
         C::IssueToken(issue) => person::issue_token(world, issue, now),

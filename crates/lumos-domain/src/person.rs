@@ -229,7 +229,15 @@ pub(crate) fn suspend(world: &World, id: &PersonId, reason: Sealed) -> Result<De
     )])
 }
 
-pub(crate) fn grant(world: &World, id: &PersonId, grant: &Grant) -> Result<Decided, Halt> {
+pub(crate) fn grant(
+    world: &World,
+    caller: &Caller,
+    id: &PersonId,
+    grant: &Grant,
+) -> Result<Decided, Halt> {
+    if caller.person() == Some(id) && !world.org()?.sandbox {
+        return Err(Refusal::OwnRole.into());
+    }
     if existing(world, id)?.grants.contains(grant) {
         return Ok(Vec::new());
     }

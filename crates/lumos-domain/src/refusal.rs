@@ -133,6 +133,13 @@ refusals! {
     /// Evidence that only the release scanner makes.
     OwnEvidence { kind: String } = "own-evidence",
         "evidence of kind `{kind}` is made by LUMOS's own scanner only; the artifacts speak for themselves";
+    /// Nobody gives themselves a role.
+    OwnRole = "own-role", "nobody grants a role to themselves; ask somebody else who holds `manage-people`";
+    /// The password is known to somebody else.
+    PasswordKnown = "password-known",
+        "your password was set by somebody else; change it before you sign";
+    /// The submission names artifacts that are not this version's.
+    WrongSource { problem: String } = "wrong-source", "this submission cannot be taken: {problem}";
     /// A free-text field is empty.
     Empty { what: &'static str } = "empty-text", "the {what} is empty";
 }

@@ -13,7 +13,7 @@ use crate::{
         EvidenceRecorded, GateRequested, PromotionFailed, PromotionObserved, ReleaseIdentified,
         ReleaseWithdrawn, ReportRecorded, ReviewClosed,
     },
-    facts::{Cause, PromotionOrder, REPORTED_RESULTS_MAX, ReportFacts, Source},
+    facts::{Binding, Cause, PromotionOrder, REPORTED_RESULTS_MAX, ReportFacts, Source},
     id::{AgentRef, Digest, Environment, PersonId, ReleaseId, ReviewId},
     model, person,
     refusal::Refusal,
@@ -171,6 +171,7 @@ pub(crate) fn detect(
     }
     world.org()?.gate(&command.facts.environment)?;
     system::known_agents(world, &command.facts.agents)?;
+    own_source(world, command)?;
     let mut facts = command.facts.clone();
     // A submitter is the signed-in caller or nobody: it is never taken from what was sent.
     facts.submitter = caller.person().cloned();
@@ -178,6 +179,40 @@ pub(crate) fn detect(
         Stream::Release(command.release.clone()),
         facts.into(),
     )])
+}
+
+/// The registry name under which files sent with a submission are kept.
+pub const UPLOAD: &str = "upload";
+
+/// Refuses artifacts that are not this version's: a registry version must be the one of the same name under a
+/// binding of this model, and on a bound model nobody sends files under a name that the registry may give to
+/// other bytes. Nothing without an author is taken: unknown is a claim, too.
+fn own_source(world: &World, command: &DetectCandidate) -> Result<(), Halt> {
+    let wrong = |problem: &str| {
+        Err(Refusal::WrongSource {
+            problem: problem.to_owned(),
+        }
+        .into())
+    };
+    let (source, model) = (&command.facts.source, world.model(&command.release.model)?);
+    if source.registry.as_str() == UPLOAD {
+        if !model.bindings.is_empty() {
+            return wrong("this model's versions come from its registry; put the files there");
+        }
+        return Ok(());
+    }
+    let bound =
+        |binding: &Binding| (&binding.registry, &binding.name) == (&source.registry, &source.name);
+    if !model.bindings.iter().any(bound) {
+        return wrong("this model is not bound to that name in that registry");
+    }
+    if source.version != command.release.version.as_str() {
+        return wrong("the version must be named as its registry names it");
+    }
+    if command.facts.claims.is_empty() {
+        return wrong("what comes from a registry states its authors, or that they are unknown");
+    }
+    Ok(())
 }
 
 /// What the scanner found out about a release: its digest and the first evidence.
@@ -256,8 +291,24 @@ pub(crate) fn record_evidence(
     record_all(world, digest, std::slice::from_ref(evidence))
 }
 
+/// Whether `kind` may name a kind of evidence: a-z, then a-z, 0-9 and `_`, 64 at most.
+#[must_use]
+pub fn is_kind(kind: &str) -> bool {
+    kind.len() <= 64
+        && kind.starts_with(|c: char| c.is_ascii_lowercase())
+        && kind
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
 /// Refuses evidence of an own kind from anybody but LUMOS's own agents, whatever rights they hold.
 fn not_forged(caller: &Caller, evidence: &EvidenceRecorded) -> Result<(), Refusal> {
+    if !is_kind(&evidence.kind) {
+        return Err(Refusal::Unknown {
+            what: "evidence kind",
+            name: evidence.kind.chars().take(64).collect(),
+        });
+    }
     let own = matches!(caller.actor, Actor::Agent(_));
     if !own && OWN_KINDS.contains(&evidence.kind.as_str()) {
         return Err(Refusal::OwnEvidence {

@@ -98,16 +98,18 @@ impl Review {
     /// The seats of this review: the record's slots and those added by escalation.
     #[must_use]
     pub fn seats(&self) -> Vec<Slot> {
-        let slots = self
-            .record
+        let slots = || self.record.iter().flat_map(|record| &record.slots);
+        // A role that sits in the review already is not asked for a second person by escalation.
+        let missing = self
+            .escalated_to
             .iter()
-            .flat_map(|record| record.slots.iter().cloned());
-        let senior = self.escalated_to.iter().map(|role| Slot {
+            .filter(|role| slots().all(|slot| slot.role != **role));
+        let senior = missing.map(|role| Slot {
             role: role.clone(),
             count: 1,
             grade: Grade::Recorded,
         });
-        slots.chain(senior).collect()
+        slots().cloned().chain(senior).collect()
     }
 
     /// Approving signatures on the record as it stands now.
@@ -218,6 +220,9 @@ pub(crate) fn sign(
     now: Timestamp,
 ) -> Result<Decided, Halt> {
     let signer = person::human(world, caller)?.clone();
+    if world.person(&signer)?.must_change {
+        return Err(Refusal::PasswordKnown.into());
+    }
     let release = release::active(world, &sign.review.release())?;
     let review = world.review(&sign.review)?;
     let (true, Some(record), Some(hash)) = (review.is_open(), &review.record, review.record_hash)
@@ -348,31 +353,18 @@ fn approvable(
         }
         .into());
     }
-    if !release.open_claims.is_empty() {
+    if !release.open_claims.is_empty() || release.authors.is_empty() {
         return Err(Refusal::UnclaimedAuthor {
-            open: release.open_claims.len(),
+            open: release.open_claims.len().max(1),
         }
         .into());
     }
-    // A report that was made since may block, and a sandbox has other duties: nobody signs past either
-    // while the record waits to be renewed.
-    let latest = release.reports.get(&record.environment);
-    if latest.is_none_or(|latest| latest.report != record.report)
-        || record.sandbox != world.org()?.sandbox
-    {
-        return Err(Refusal::StaleRecord {
-            signed: record.hash(),
-            now: open::record_now(world, &id.release(), &record.environment)?.hash(),
-        }
-        .into());
-    }
-    let evidence = world.version(&Stream::Subject(record.digest))?;
-    if record.subject_version < evidence {
-        return Err(Refusal::ReportOutdated {
-            covers: record.subject_version,
-            now: evidence,
-        }
-        .into());
+    // Whatever made the record heavier since (evidence, a report, a tier, rules, a revoked base, a left
+    // sandbox) is not signed past: the record is computed anew and must be the one that was signed.
+    let fresh = open::pinned_record(world, &id.release(), &record.environment, now)?;
+    if fresh != *record {
+        let (signed, now) = (record.hash(), fresh.hash());
+        return Err(Refusal::StaleRecord { signed, now }.into());
     }
     open::gate_is_open(world, &id.release(), record, now)
 }

@@ -23,6 +23,9 @@ use crate::{
 /// How long a replaced release stays allowed unless the new one is seen to serve first (DECISIONS 7).
 pub const REPLACED_MINUTES: i64 = 60;
 
+/// The longest that a system may go on without LUMOS, in hours (30 days).
+pub const OUTAGE_HOURS_MAX: u32 = 30 * 24;
+
 /// The state of stream `system/S`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct System {
@@ -121,6 +124,10 @@ pub(crate) fn define(world: &World, command: &DefineSystem) -> Result<Decided, H
     }
     for outage in &command.facts.outage {
         world.org()?.gate(&outage.environment)?;
+        if matches!(outage.choice, OutageChoice::ContinueHours(hours) if hours > OUTAGE_HOURS_MAX) {
+            let problem = format!("going on without LUMOS is limited to {OUTAGE_HOURS_MAX} hours");
+            return Err(Refusal::BadRules { problem }.into());
+        }
     }
     world.system(&command.system)?;
     Ok(vec![(
@@ -255,6 +262,8 @@ pub(crate) fn intend_promotion(
             (&b.registry, &b.name, &b.environment)
                 == (&source.registry, &source.name, &tuple.environment)
         })
+        // The alias is what all agents of the binding load: it moves only when all of them may.
+        .filter(|b| b.agents.is_subset(&tuple.agents))
         .and_then(|b| b.alias.clone());
     let Some(alias) = alias else {
         return Ok(Vec::new());

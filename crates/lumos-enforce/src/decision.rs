@@ -113,7 +113,7 @@ pub fn decide(snapshot: &Snapshot, question: &Question, now: Timestamp) -> Decis
     );
     let found = matched.as_ref();
     let base = Decision {
-        decision_id: decision_id(snapshot, question),
+        decision_id: String::new(),
         snapshot_version: snapshot.size,
         verdict: Verdict::Allow,
         effect: Verdict::Allow,
@@ -128,20 +128,29 @@ pub fn decide(snapshot: &Snapshot, question: &Question, now: Timestamp) -> Decis
         stale,
         sandbox: snapshot.sandbox,
     };
-    match answer {
+    let decision = match answer {
         Ok(()) => base,
         Err(denial) => Decision {
             verdict: Verdict::Deny,
-            effect: if mode == Mode::Observe {
-                Verdict::Allow
-            } else {
-                Verdict::Deny
-            },
+            effect: effect(mode, denial.code),
             code: denial.code.to_owned(),
             reason: denial.reason,
             next_step: denial.next,
             ..base
         },
+    };
+    Decision {
+        decision_id: decision_id(snapshot, question, &decision.code),
+        ..decision
+    }
+}
+
+/// What is done about a denial. Observe applies none, but for what a person stopped on purpose: a stopped
+/// system and a revoked approval stay stopped in every mode (DESIGN promise 7).
+fn effect(mode: Mode, code: &str) -> Verdict {
+    match mode {
+        Mode::Observe if !matches!(code, "system-stopped" | "revoked") => Verdict::Allow,
+        Mode::Observe | Mode::Enforce => Verdict::Deny,
     }
 }
 
@@ -169,7 +178,10 @@ fn staleness(
     });
     match choice {
         Some(OutageChoice::ContinueHours(hours))
-            if now < snapshot.issued_at + SignedDuration::from_hours(i64::from(hours)) =>
+            if snapshot
+                .issued_at
+                .checked_add(SignedDuration::from_hours(i64::from(hours)))
+                .is_ok_and(|end| now < end) =>
         {
             Ok(())
         }
@@ -373,10 +385,11 @@ fn assigned(
     ))
 }
 
-/// SHA-256 over the snapshot version and the question, cut to 80 bits.
-fn decision_id(snapshot: &Snapshot, question: &Question) -> String {
+/// SHA-256 over the snapshot version, the question and the answer's code, cut to 80 bits.
+fn decision_id(snapshot: &Snapshot, question: &Question, code: &str) -> String {
     let inputs = serde_json::to_string(question).unwrap_or_default();
-    let digest = Digest::of(format!("{} {} {inputs}", snapshot.origin, snapshot.size).as_bytes());
+    let digest =
+        Digest::of(format!("{} {} {code} {inputs}", snapshot.origin, snapshot.size).as_bytes());
     format!("d-{}", &digest.hex()[..20])
 }
 

@@ -37,6 +37,15 @@ pub enum NotaryError {
         /// Entries in the anchored checkpoint.
         anchored: u64,
     },
+    /// The ledger has entries, but nothing says what was signed last.
+    #[error(
+        "starting: the ledger has {size} entries, but its anchor is missing; bring the anchor directory back \
+         that lay beside the data directory. Without it an old copy of this ledger would go unnoticed"
+    )]
+    Missing {
+        /// Entries in the database.
+        size: u64,
+    },
     /// The anchored checkpoint cannot be read with this ledger's key.
     #[error("reading the anchored checkpoint")]
     Anchored(#[source] checkpoint::Error),
@@ -55,6 +64,7 @@ impl NotaryError {
         match self {
             Self::Behind { .. } => "behind-anchor",
             Self::Against { .. } => "against-anchor",
+            Self::Missing { .. } => "missing-anchor",
             Self::Anchored(_) => "unreadable-anchor",
             Self::Checkpoint(_) => "checkpoint-failed",
             Self::Port(_) => "store-failed",
@@ -93,8 +103,17 @@ impl Notary {
     ) -> Result<Self, NotaryError> {
         let frontier = store.frontier().await?;
         let anchored = anchor.load()?;
-        if let Some(note) = &anchored {
-            check(&*store, &frontier, note, key.verifier_key()).await?;
+        match &anchored {
+            Some(note) => check(&*store, &frontier, note, key.verifier_key()).await?,
+            // Only an empty ledger may begin without an anchor, and it gets one before its first entry.
+            None if frontier.size() == 0 => {
+                anchor.store(&key.sign(&Checkpoint::new(origin, 0, frontier.root())?)?)?;
+            }
+            None => {
+                return Err(NotaryError::Missing {
+                    size: frontier.size(),
+                });
+            }
         }
         let (published, _) = watch::channel(Published {
             size: 0,

@@ -370,6 +370,26 @@ impl RegistryError {
         }
     }
 
+    /// What happened, without the registry's own words: fit for an entry that stays for ever.
+    #[must_use]
+    pub fn without_detail(&self) -> String {
+        match self {
+            Self::Unreachable { registry, .. } => {
+                format!("registry `{registry}` cannot be reached")
+            }
+            Self::Refused { registry, .. } => {
+                format!("registry `{registry}` refused our credential")
+            }
+            Self::NotFound { registry, .. } => format!("registry `{registry}` has no such thing"),
+            Self::Broken { registry, .. } => {
+                format!("the answer of registry `{registry}` cannot be used")
+            }
+            Self::Local { registry, .. } => {
+                format!("what registry `{registry}` holds could not be kept here")
+            }
+        }
+    }
+
     /// Whether the same call may work later without anybody's doing.
     #[must_use]
     pub const fn is_transient(&self) -> bool {

@@ -2,9 +2,10 @@
 //! them off with leases, back-off and dead letters. Delivery is at least once; handlers are idempotent,
 //! because their commands carry ids derived from (subscriber, entry, step).
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use futures::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use lumos_domain::{
     actor::{Caller, OwnAgent},
@@ -36,8 +37,8 @@ pub const SCHEMA: &[&str] = &[
 const BATCH: u32 = 256;
 /// Jobs worked off at the same time by one subscriber.
 const AT_ONCE: usize = 4;
-/// How long a job belongs to who took it.
-const LEASE: SignedDuration = SignedDuration::from_mins(15);
+/// How long a job belongs to who took it: longer than any work. A process that starts takes over at once.
+const LEASE: SignedDuration = SignedDuration::from_hours(24);
 /// After so many failed attempts a job is a dead letter.
 const ATTEMPTS_MAX: i64 = 12;
 /// The longest wait between two looks at the timers and jobs.
@@ -175,6 +176,14 @@ pub async fn run(
     stop: watch::Receiver<bool>,
 ) -> Result<(), PortError> {
     let mut tasks = JoinSet::new();
+    if let Some(kind) = door.unknown_kind() {
+        tracing::warn!(
+            kind,
+            "the ledger is read-only for this version: no agent runs"
+        );
+        stopped(&mut { stop }).await;
+        return Ok(());
+    }
     for agent in agents {
         let (door, stop) = (door.clone(), stop.clone());
         tasks.spawn(async move { follow(door, agent, stop).await });
@@ -248,8 +257,12 @@ async fn queue_new(
     let mut after = next;
     for entry in &stored {
         let index = i64::try_from(entry.index).unwrap_or(i64::MAX);
+        // What this version cannot read is left for the one that can: the cursor stays before it.
+        let Ok(read) = LedgerEntry::read(entry) else {
+            break;
+        };
         after = index.saturating_add(1);
-        let wanted = LedgerEntry::read(entry).is_ok_and(|entry| agent.wants(&entry.event));
+        let wanted = agent.wants(&read.event);
         if wanted {
             statements.push(statement!(
                 "INSERT INTO jobs (subscriber, entry, state, attempts, due_us, lease_us)
@@ -259,6 +272,9 @@ async fn queue_new(
                 now,
             ));
         }
+    }
+    if after == next {
+        return Ok(false);
     }
     statements.push(statement!(
         "INSERT INTO cursors (subscriber, next) VALUES ($1, $2)
@@ -320,7 +336,11 @@ async fn work(door: Door, agent: Arc<dyn Subscriber>, index: u64) -> Result<(), 
     let handled = match stored.first().map(LedgerEntry::read) {
         Some(Ok(entry)) => {
             let hand = Hand::new(door.clone(), agent.agent(), index);
-            agent.handle(&hand, &entry).await
+            // A handler that panics loses its job, not the server.
+            let handled = AssertUnwindSafe(agent.handle(&hand, &entry))
+                .catch_unwind()
+                .await;
+            handled.unwrap_or_else(|_| Err(HandleError::fatal("the agent broke on this entry")))
         }
         Some(Err(unreadable)) => Err(HandleError::fatal(unreadable)),
         None => Ok(()),
@@ -389,7 +409,8 @@ async fn fire_timers(door: Door, mut stop: watch::Receiver<bool>) -> Result<(), 
             };
             let caller = Caller::new(lumos_domain::actor::Actor::Clock);
             match door.submit(Request::new(caller, id, command)).await {
-                Ok(_) => {}
+                Ok(_) | Err(DoorError::Refused(_)) => {}
+                Err(DoorError::Busy | DoorError::ReadOnly(_)) => continue,
                 Err(DoorError::Store(failed)) => return Err(failed),
                 Err(error) => {
                     tracing::warn!(stream = %timer.stream, problem = %error, "a timer led to nothing");

@@ -22,9 +22,6 @@ pub mod releases;
 pub mod reviews;
 pub mod timers;
 
-/// Changed whenever a view's shape or meaning changes; a store built with another number is rebuilt.
-pub const VERSION: i64 = 1;
-
 /// The tables of every view, in one text for both databases.
 #[must_use]
 pub fn schema() -> Vec<&'static str> {

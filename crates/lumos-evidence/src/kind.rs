@@ -27,9 +27,13 @@ pub fn of(path: &str, format: Format) -> PartKind {
     if name == "adapter_config.json" || (stem == "adapter_model" && is_weight_format(format)) {
         return PartKind::Adapter;
     }
-    if matches!(extension, "csv" | "tsv" | "parquet" | "jsonl" | "arrow")
-        || (below("data") && format == Format::Npy)
-    {
+    let table = match extension {
+        "csv" | "tsv" | "jsonl" => format.is_text(),
+        "parquet" => format == Format::Parquet,
+        "arrow" => format == Format::Unknown,
+        _ => below("data") && format == Format::Npy,
+    };
+    if table {
         return PartKind::Data;
     }
     if !format.is_text() {
@@ -63,28 +67,30 @@ fn of_text(name: &str, extension: &str) -> PartKind {
     {
         return PartKind::Tools;
     }
-    if is_document
-        && starts(&[
-            "readme",
-            "license",
-            "licence",
-            "copying",
-            "notice",
-            "changelog",
-            "model_card",
-        ])
+    let documents = [
+        "readme",
+        "license",
+        "licence",
+        "copying",
+        "notice",
+        "changelog",
+        "model_card",
+    ];
+    // By its whole stem: `readme_system.txt` may well be what a model is told.
+    if (is_document && documents.contains(&stem)) || matches!(name, ".gitattributes" | ".gitignore")
     {
         return PartKind::Documentation;
     }
-    if extension == "md" || name == ".gitattributes" || name == ".gitignore" {
-        return PartKind::Documentation;
+    if extension == "md" {
+        // Other Markdown is as likely an instruction to a model as a note to people.
+        return PartKind::Prompt;
     }
     if matches!(name, "input_example.json" | "serving_input_example.json") {
         return PartKind::Data;
     }
     if matches!(
         name,
-        "mlmodel" | "requirements.txt" | "conda.yaml" | "python_env.yaml"
+        "mlmodel" | "requirements.txt" | "conda.yaml" | "python_env.yaml" | "modules.json"
     ) {
         // They name the module that loads the model and the libraries that compute.
         return PartKind::DecisionLogic;
@@ -96,7 +102,6 @@ fn of_text(name: &str, extension: &str) -> PartKind {
         "params",
         "hyperparameters",
         "threshold",
-        "modules",
     ]) && matches!(extension, "json" | "yaml" | "yml")
     {
         return PartKind::Parameters;

@@ -276,13 +276,7 @@ fn read_record(at: &At<'_>) -> Result<Record, ShapeError> {
 }
 
 /// Whether `text` may name a kind of evidence.
-pub(crate) fn is_kind(text: &str) -> bool {
-    text.len() <= 64
-        && text.starts_with(|c: char| c.is_ascii_lowercase())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-}
+pub(crate) use lumos_domain::release::is_kind;
 
 fn largest(value: &Value) -> u64 {
     let inner = |items: &mut dyn Iterator<Item = &Value>| items.map(largest).max().unwrap_or(0);

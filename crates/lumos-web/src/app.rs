@@ -22,7 +22,7 @@ use lumos_engine::{
 use lumos_ledger::VerifierKey;
 use tokio::sync::{mpsc, watch};
 
-use crate::{auth::Gatekeeper, decisions::Decisions, problem::Problem};
+use crate::{auth::Gatekeeper, decisions::Decisions, problem::Problem, proof::Hashes};
 
 /// Everything the web serves from.
 pub struct Inner {
@@ -38,6 +38,8 @@ pub struct Inner {
     pub gatekeeper: Gatekeeper,
     /// The registries, for their webhooks.
     pub registries: BTreeMap<RegistryName, Arc<dyn Registry>>,
+    /// What proofs are made from.
+    pub proofs: Hashes,
     /// Where webhook hints go.
     pub hints: mpsc::Sender<Hint>,
     /// Where uploads are staged.

@@ -13,7 +13,7 @@ use argon2::{
 };
 use axum::{
     extract::{FromRequestParts, OptionalFromRequestParts},
-    http::{HeaderMap, StatusCode, header, request::Parts},
+    http::{HeaderMap, Method, StatusCode, header, request::Parts},
 };
 use jiff::{SignedDuration, Timestamp};
 use lumos_domain::{
@@ -27,6 +27,7 @@ use lumos_engine::{
     views::people::{self, PersonRow},
 };
 use subtle::ConstantTimeEq as _;
+use tokio::sync::Semaphore;
 
 use crate::{app::App, problem::Problem};
 
@@ -43,6 +44,10 @@ const IDLE: SignedDuration = SignedDuration::from_mins(30);
 const LONGEST: SignedDuration = SignedDuration::from_hours(12);
 /// Failed sign-ins for one login within [`WINDOW`] after which it waits.
 const FAILURES_MAX: usize = 8;
+/// Passwords hashed at the same time; each takes 19 MiB and a core.
+const HASHES_AT_ONCE: usize = 2;
+/// How long a sign-in waits for its turn to be hashed.
+const HASH_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
 /// How long failures count.
 const WINDOW: SignedDuration = SignedDuration::from_mins(15);
 /// The shortest password.
@@ -52,6 +57,7 @@ pub const PASSWORD_CHARS_MIN: usize = 12;
 pub struct Gatekeeper {
     failures: Mutex<HashMap<Digest, Vec<Timestamp>>>,
     decoy: String,
+    hashing: Semaphore,
 }
 
 /// A new session, as it is handed out once.
@@ -73,6 +79,7 @@ impl Gatekeeper {
     pub fn new(salt: [u8; 16]) -> Result<Self, Problem> {
         let decoy = hash_password("a password that nobody has", salt)?;
         Ok(Self {
+            hashing: Semaphore::new(HASHES_AT_ONCE),
             failures: Mutex::default(),
             decoy,
         })
@@ -90,13 +97,12 @@ impl Gatekeeper {
     ) -> Result<NewSession, Problem> {
         let now = door.ports().clock.now();
         let key = Digest::of(login.trim().to_lowercase().as_bytes());
-        self.slow_down(key, now)?;
+        self.reserve(key, now)?;
         let store = &*door.ports().store;
         let person = people::by_login(store, login).await?;
         let active = person.filter(|p| !p.suspended && !p.service);
         if !self.password_fits(door, active.as_ref(), password).await? {
-            self.failed(key, now);
-            tracing::warn!(login.key = %key, "a sign-in failed");
+            tracing::warn!("a sign-in failed");
             return Err(wrong());
         }
         let person = active.ok_or_else(wrong)?;
@@ -138,13 +144,12 @@ impl Gatekeeper {
     ) -> Result<(), Problem> {
         let now = door.ports().clock.now();
         let key = Digest::of(id.as_str().as_bytes());
-        self.slow_down(key, now)?;
+        self.reserve(key, now)?;
         let person = people::by_id(&*door.ports().store, id).await?;
         if self.password_fits(door, person.as_ref(), password).await? {
             self.forget(key);
             return Ok(());
         }
-        self.failed(key, now);
         Err(wrong())
     }
 
@@ -158,6 +163,16 @@ impl Gatekeeper {
         let known = match sealed {
             Some(sealed) => door.ports().store.unseal(&[sealed]).await?.pop().flatten(),
             None => None,
+        };
+        // Few at a time: hashing must not starve what else the process does.
+        let waiting = tokio::time::timeout(HASH_WAIT, self.hashing.acquire()).await;
+        let Ok(Ok(_turn)) = waiting else {
+            let detail = "too many people sign in at the same time; try again";
+            return Err(Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "busy",
+                detail,
+            ));
         };
         // An unknown login costs as much time as a wrong password.
         let (hash, real) = known.map_or_else(|| (self.decoy.clone(), false), |hash| (hash, true));
@@ -174,13 +189,15 @@ impl Gatekeeper {
         Ok(fits && real)
     }
 
-    fn slow_down(&self, key: Digest, now: Timestamp) -> Result<(), Problem> {
+    /// Counts an attempt before it is made, so that many at once cannot slip through; a success forgets it.
+    fn reserve(&self, key: Digest, now: Timestamp) -> Result<(), Problem> {
         let Ok(mut failures) = self.failures.lock() else {
             return Ok(());
         };
         failures.retain(|_, times| times.iter().any(|time| now.duration_since(*time) < WINDOW));
         let recent = failures.get(&key).map_or(0, Vec::len);
         if recent < FAILURES_MAX {
+            failures.entry(key).or_default().push(now);
             return Ok(());
         }
         let detail = "too many failed sign-ins; wait a quarter of an hour";
@@ -189,12 +206,6 @@ impl Gatekeeper {
             "too-many-attempts",
             detail,
         ))
-    }
-
-    fn failed(&self, key: Digest, now: Timestamp) {
-        if let Ok(mut failures) = self.failures.lock() {
-            failures.entry(key).or_default().push(now);
-        }
     }
 
     fn forget(&self, key: Digest) {
@@ -339,7 +350,8 @@ async fn token(app: &App, presented: &Presented) -> Result<Option<SignedIn>, Pro
     if !same(&hash, &presented.secret) || app.door.ports().clock.now() >= row.expires {
         return Ok(None);
     }
-    let Some(person) = people::by_id(store, &row.person).await? else {
+    let person = people::by_id(store, &row.person).await?;
+    let Some(person) = person.filter(|person| !person.suspended) else {
         return Ok(None);
     };
     let rights: BTreeSet<Right> = app
@@ -383,16 +395,13 @@ pub async fn end_session(app: &App, id: &TokenId) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Ends every other session of the person signed in, after a new password.
+/// Ends every session of a person but `keep`: a new password or a suspension leaves nobody signed in.
 ///
 /// # Errors
 /// When the store fails.
-pub async fn end_other_sessions(app: &App, who: &SignedIn) -> Result<(), Problem> {
+pub async fn end_sessions(app: &App, person: &PersonId, keep: &TokenId) -> Result<(), Problem> {
     let sql = "DELETE FROM sessions WHERE person = $1 AND session <> $2";
-    let params = vec![
-        who.person.person.as_str().into(),
-        who.credential.as_str().into(),
-    ];
+    let params = vec![person.as_str().into(), keep.as_str().into()];
     app.door
         .ports()
         .store
@@ -405,9 +414,19 @@ impl FromRequestParts<App> for SignedIn {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        signed_in(app, &parts.headers)
+        let who = signed_in(app, &parts.headers)
             .await?
-            .ok_or_else(Problem::unauthenticated)
+            .ok_or_else(Problem::unauthenticated)?;
+        // Only pages act by cookie, and their forms carry a token: a call from another page does not.
+        let acts = !matches!(parts.method, Method::GET | Method::HEAD);
+        if acts && who.csrf.is_some() && parts.uri.path().starts_with("/api/") {
+            let given = parts
+                .headers
+                .get("x-lumos-csrf")
+                .and_then(|value| value.to_str().ok());
+            who.check_csrf(given.unwrap_or_default())?;
+        }
+        Ok(who)
     }
 }
 

@@ -26,6 +26,8 @@ use lumos_engine::{
     views,
 };
 
+use tokio::sync::Mutex;
+
 use crate::problem::Problem;
 
 /// The table of decisions: one aggregated row for each (snapshot, question). Operational state.
@@ -35,6 +37,9 @@ pub const SCHEMA: &[&str] = &["CREATE TABLE IF NOT EXISTS decisions (
 
 /// How long a snapshot may be used without asking again (DECISIONS 16).
 const VALID: SignedDuration = SignedDuration::from_secs(60);
+
+/// Attempts to make a denial an entry, per system and hour.
+const DENIALS_MAX: u32 = 1_000;
 
 /// A snapshot and its signature.
 #[derive(Debug, Clone)]
@@ -51,6 +56,8 @@ pub struct Decisions {
     origin: String,
     signer: StatementSigner,
     latest: RwLock<Option<Arc<Signed>>>,
+    gathering: Mutex<()>,
+    denials: std::sync::Mutex<BTreeMap<(SystemName, i64), u32>>,
 }
 
 impl Decisions {
@@ -62,6 +69,8 @@ impl Decisions {
             origin: origin.to_owned(),
             signer,
             latest: RwLock::default(),
+            gathering: Mutex::default(),
+            denials: std::sync::Mutex::default(),
         }
     }
 
@@ -76,6 +85,8 @@ impl Decisions {
     /// # Errors
     /// When the store fails.
     pub async fn snapshot(&self) -> Result<Arc<Signed>, Problem> {
+        // One at a time: who waits finds the snapshot that was just made.
+        let _turn = self.gathering.lock().await;
         let now = self.door.ports().clock.now();
         let frontier = self.door.ports().store.frontier().await?;
         let half = SignedDuration::from_secs(VALID.as_secs() / 2);
@@ -192,13 +203,26 @@ impl Decisions {
         let signed = self.snapshot().await?;
         let now = self.door.ports().clock.now();
         let decision = lumos_enforce::decide(&signed.snapshot, question, now);
-        self.count(question, &decision, now).await?;
-        if decision.verdict == Verdict::Deny
-            && let Some(agent) = &question.agent
-        {
-            self.record_denial(agent, question, &decision, now).await?;
+        // The answer stands whether or not it can be written down: a full disk must not open a door.
+        if let Err(problem) = self.note(question, &decision, now).await {
+            tracing::error!(code = problem.code, "a decision could not be noted");
         }
         Ok(decision)
+    }
+
+    async fn note(
+        &self,
+        question: &Question,
+        decision: &Decision,
+        now: Timestamp,
+    ) -> Result<(), Problem> {
+        self.count(question, decision, now).await?;
+        match &question.agent {
+            Some(agent) if decision.verdict == Verdict::Deny => {
+                self.record_denial(agent, question, decision, now).await
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn count(
@@ -223,6 +247,18 @@ impl Decisions {
         Ok(())
     }
 
+    /// Whether one more denial of this system may become an entry in this hour: an asker who invents digests
+    /// must not fill the ledger. Every denial is counted all the same.
+    fn may_record(&self, system: &SystemName, hour: i64) -> bool {
+        let Ok(mut denials) = self.denials.lock() else {
+            return false;
+        };
+        denials.retain(|(_, seen), _| *seen == hour);
+        let count = denials.entry((system.clone(), hour)).or_default();
+        *count = count.saturating_add(1);
+        *count <= DENIALS_MAX
+    }
+
     /// The first denial of an agent, wanted thing and reason in an hour is an entry; the command id says so.
     async fn record_denial(
         &self,
@@ -245,6 +281,9 @@ impl Decisions {
             (None, None) => String::new(),
         };
         let hour = now.as_second() / 3_600;
+        if !self.may_record(&agent.system, hour) {
+            return Ok(());
+        }
         let window = format!(
             "{hour} {agent} {} {} {wanted} {}",
             question.environment, question.model, decision.code

@@ -7,6 +7,7 @@ pub mod auth;
 pub mod decisions;
 pub mod pages;
 pub mod problem;
+pub mod proof;
 pub mod routes;
 
 /// The tables of the web: sessions, decision counts, webhook deliveries.

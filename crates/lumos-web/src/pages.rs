@@ -2,7 +2,7 @@
 //! says into words and tables; what may be done is asked of the same rules that decide.
 
 use axum::{
-    Extension, Router,
+    Router,
     extract::Request,
     http::{HeaderName, HeaderValue, header},
     middleware::{self, Next},
@@ -74,7 +74,6 @@ pub fn router() -> Router<App> {
         .route("/systems", get(systems::show))
         .route("/policies", get(policies::show))
         .route("/runtime", get(runtime::show))
-        .layer(Extension(ledger::proof::Hashes::default()))
         .layer(middleware::from_fn(guarded))
         .merge(assets::router())
 }

@@ -129,6 +129,9 @@ pub(crate) fn scanned_of(inspection: Inspection) -> Result<Scanned, ScanError> {
     })
 }
 
+/// The most bytes of one claim that is read.
+const CLAIM_BYTES_MAX: u64 = 1 << 20;
+
 /// Files that were sent with a submission: a registry of its own, named `upload`.
 pub(crate) struct Uploads {
     name: RegistryName,
@@ -206,6 +209,14 @@ impl Registry for Uploads {
             .map_err(|error| self.local(error))?
         {
             let kind = file.file_name().to_string_lossy().into_owned();
+            let size = file
+                .metadata()
+                .await
+                .map_err(|error| self.local(error))?
+                .len();
+            if size > CLAIM_BYTES_MAX {
+                return Err(self.missing(&format!("usable evidence `{kind}`: it is over 1 MiB")));
+            }
             let bytes = tokio::fs::read(file.path())
                 .await
                 .map_err(|error| self.local(error))?;

@@ -1,6 +1,12 @@
 //! Wiring: the store, the keys, the anchor, the agents and the web become one running server.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, bail};
 use lumos_agents::{ApprovalOrchestrator, ComplianceChecker, ReleaseScanner};
@@ -23,6 +29,7 @@ use lumos_web::{
     app::{App, Inner},
     auth::{self, Gatekeeper},
     decisions::Decisions,
+    proof::Hashes,
 };
 use tokio::{
     net::TcpListener,
@@ -93,7 +100,7 @@ pub(crate) struct Extras {
 /// When anything it stands on refuses: the data directory, the keys, the anchor, the address.
 pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
     let settings = &loaded.settings;
-    let base = Base::open(loaded, &extras).await?;
+    // What can fail for a wrong setting comes before the founding, which happens once.
     let http = Client::new(&Egress {
         hosts: settings
             .registries
@@ -107,6 +114,7 @@ pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
         .await
         .with_context(|| format!("listening on {}", settings.listen))?;
     let address = listener.local_addr()?;
+    let base = Base::open(loaded, &extras).await?;
     write_address(&settings.data, address)?;
 
     let (stop, stopped) = watch::channel(false);
@@ -120,6 +128,7 @@ pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
         decisions: Decisions::new(base.door.clone(), &settings.origin, base.statements),
         gatekeeper: Gatekeeper::new(salt).map_err(|problem| anyhow::anyhow!(problem.detail))?,
         registries: registries.clone(),
+        proofs: Hashes::default(),
         hints,
         uploads: settings.data.join("uploads"),
         origin: settings.origin.clone(),
@@ -166,10 +175,7 @@ struct Base {
 
 impl Base {
     async fn open(loaded: &Loaded, extras: &Extras) -> Result<Self> {
-        let data = &loaded.settings.data;
-        let origin = &loaded.settings.origin;
-        std::fs::create_dir_all(data)
-            .with_context(|| format!("making data directory `{}`", data.display()))?;
+        let (data, origin) = (&own_folder(&loaded.settings.data)?, &loaded.settings.origin);
         let schema = [lumos_engine::schema(), lumos_web::schema()].concat();
         let store = Arc::new(SqliteStore::open(data, &schema).context("opening the ledger")?);
         let ports = Ports {
@@ -206,6 +212,19 @@ impl Base {
             first_passwords,
         })
     }
+}
+
+/// The data directory, made for its owner only, by its real path: the anchor lies beside what it really is.
+fn own_folder(data: &Path) -> Result<PathBuf> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let made = || -> std::io::Result<PathBuf> {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(data)?;
+        std::fs::canonicalize(data)
+    };
+    made().with_context(|| format!("making data directory `{}`", data.display()))
 }
 
 /// What runs beside the web.
@@ -264,7 +283,7 @@ fn clear(work: &Path) -> Result<()> {
 fn registries(loaded: &Loaded, http: &Client) -> Result<BTreeMap<RegistryName, Arc<dyn Registry>>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut all: BTreeMap<RegistryName, Arc<dyn Registry>> = BTreeMap::new();
-    let upload: RegistryName = "upload".parse()?;
+    let upload: RegistryName = lumos_domain::release::UPLOAD.parse()?;
     let uploads = Uploads::new(upload.clone(), loaded.settings.data.join("uploads"));
     all.insert(upload, Arc::new(uploads));
     for settings in &loaded.settings.registries {

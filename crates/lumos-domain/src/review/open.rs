@@ -42,7 +42,12 @@ pub struct Outlook {
 ///
 /// # Errors
 /// A refusal, or what must be loaded first.
-pub fn outlook(world: &World, id: &ReleaseId, environment: &Environment) -> Result<Outlook, Halt> {
+pub fn outlook(
+    world: &World,
+    id: &ReleaseId,
+    environment: &Environment,
+    now: Timestamp,
+) -> Result<Outlook, Halt> {
     let release = release::active(world, id)?;
     let digest = release.digest.ok_or(Refusal::NotIdentified)?;
     let agents = release
@@ -60,6 +65,7 @@ pub fn outlook(world: &World, id: &ReleaseId, environment: &Environment) -> Resu
         environment,
         &agents,
         (&id.model, model),
+        now,
     )?;
     let rules = world.org()?.rules()?;
     let depth = rules.depth(
@@ -88,6 +94,7 @@ fn computed_change(
     environment: &Environment,
     agents: &BTreeSet<AgentRef>,
     (name, model): (&ModelName, &Model),
+    now: Timestamp,
 ) -> Result<(Change, Option<Digest>), Halt> {
     let mut running = BTreeSet::new();
     for agent in agents {
@@ -100,22 +107,16 @@ fn computed_change(
             .assignment(&id)?
             .current()
             .filter(|a| a.release.model == *name);
-        // What was revoked is no measure for what comes after it.
         running.insert(match current {
-            Some(current) if world.review(&current.approval)?.revoked.is_none() => {
-                Some(current.digest)
-            }
-            _ => None,
+            Some(current) => measure(world, &current.approval, current.digest, now)?,
+            None => None,
         });
     }
     if agents.is_empty() {
-        let current = match model.current.get(environment) {
-            Some(current) if world.review(&current.approval)?.revoked.is_none() => {
-                Some(current.digest)
-            }
-            _ => None,
-        };
-        running.insert(current);
+        running.insert(match model.current.get(environment) {
+            Some(current) => measure(world, &current.approval, current.digest, now)?,
+            None => None,
+        });
     }
     let mut gravest: Option<(Change, Digest)> = None;
     for base in running {
@@ -136,6 +137,21 @@ fn computed_change(
     ))
 }
 
+/// What a running release may be measured by: its digest while its approval holds. What was revoked, has
+/// expired or was given in a sandbox that was left is no measure for what comes after it.
+fn measure(
+    world: &World,
+    approval: &ReviewId,
+    digest: Digest,
+    now: Timestamp,
+) -> Result<Option<Digest>, Halt> {
+    match super::approved(world, approval, now) {
+        Ok(_) => Ok(Some(digest)),
+        Err(Halt::Refused(_)) => Ok(None),
+        Err(need) => Err(need),
+    }
+}
+
 /// Opens a review of `release` for `environment`, brings an open one up to date, or approves what is light.
 pub(crate) fn open(
     world: &World,
@@ -143,14 +159,19 @@ pub(crate) fn open(
     environment: &Environment,
     now: Timestamp,
 ) -> Result<Decided, Halt> {
-    let record = record_now(world, id, environment)?;
+    let record = record_now(world, id, environment, now)?;
     let release = world.release(id)?;
     let previous = release.reviews.get(environment);
     let mut events = Vec::new();
     let review = match previous {
         Some(review) => {
             let state = world.review(review)?;
-            if state.record.as_ref() == Some(&record) || state.live(now).is_ok() {
+            // An approval that holds is left alone, unless the release is now for other agents.
+            let same_agents = state
+                .record
+                .as_ref()
+                .is_some_and(|r| r.agents == record.agents);
+            if state.record.as_ref() == Some(&record) || (same_agents && state.live(now).is_ok()) {
                 return Ok(Vec::new());
             }
             if state.is_open() {
@@ -206,15 +227,39 @@ pub(crate) fn open(
     Ok(events)
 }
 
-/// The record that a review of `id` for `environment` would be about now.
-pub(super) fn record_now(
+/// The record that a review of `id` for `environment` would be about now: its report must hold the release
+/// against the bundles in force.
+fn record_now(
     world: &World,
     id: &ReleaseId,
     environment: &Environment,
+    now: Timestamp,
 ) -> Result<ReviewRecord, Halt> {
-    let outlook = outlook(world, id, environment)?;
+    for name in &world.model(&id.model)?.policies {
+        let current = world.bundle(name)?.current.as_ref();
+        let report = world.release(id)?.reports.get(environment);
+        let lacks = |bundle| report.is_some_and(|report| !report.bundles.contains(bundle));
+        if current.is_none_or(lacks) {
+            return Err(Refusal::ReportLacksBundle {
+                bundle: name.to_string(),
+            }
+            .into());
+        }
+    }
+    pinned_record(world, id, environment, now)
+}
+
+/// The same for a review that is open: it stays pinned to the bundles of its report, everything else is as
+/// it is now.
+pub(super) fn pinned_record(
+    world: &World,
+    id: &ReleaseId,
+    environment: &Environment,
+    now: Timestamp,
+) -> Result<ReviewRecord, Halt> {
+    let outlook = outlook(world, id, environment, now)?;
     let release = world.release(id)?;
-    let report = covering_report(world, release, &id.model, environment, &outlook)?;
+    let report = covering_report(release, environment, &outlook)?;
     record(world, release, &id.model, report, outlook)
 }
 
@@ -236,9 +281,7 @@ fn due(world: &World, record: &ReviewRecord, now: Timestamp) -> Result<Option<Ti
 
 /// The report for `environment`, if it covers everything it must.
 fn covering_report<'a>(
-    world: &World,
     release: &'a Release,
-    model: &ModelName,
     environment: &Environment,
     outlook: &Outlook,
 ) -> Result<&'a ReportFacts, Halt> {
@@ -258,15 +301,6 @@ fn covering_report<'a>(
             now: outlook.depth,
         }
         .into());
-    }
-    for name in &world.model(model)?.policies {
-        let current = world.bundle(name)?.current.as_ref();
-        if current.is_none_or(|bundle| !report.bundles.contains(bundle)) {
-            return Err(Refusal::ReportLacksBundle {
-                bundle: name.to_string(),
-            }
-            .into());
-        }
     }
     Ok(report)
 }
@@ -297,8 +331,8 @@ fn record(
             "its author is not known",
         ),
         (
-            was_revoked(world, release.reviews.get(&report.environment))?,
-            "a person revoked its approval",
+            was_sent_back(world, release.reviews.get(&report.environment))?,
+            "a person sent it back",
         ),
     ] {
         if holds && depth == Depth::Auto {
@@ -329,8 +363,9 @@ fn record(
     })
 }
 
-/// Whether a person revoked the approval of this or an earlier round: no rule gives it back.
-fn was_revoked(world: &World, latest: Option<&ReviewId>) -> Result<bool, Halt> {
+/// Whether a person revoked the approval of this or an earlier round, or asked for changes: no rule undoes
+/// what a person did.
+fn was_sent_back(world: &World, latest: Option<&ReviewId>) -> Result<bool, Halt> {
     let Some(latest) = latest else {
         return Ok(false);
     };
@@ -339,7 +374,10 @@ fn was_revoked(world: &World, latest: Option<&ReviewId>) -> Result<bool, Halt> {
             round,
             ..latest.clone()
         };
-        if world.review(&review)?.revoked == Some(Cause::Person) {
+        let state = world.review(&review)?;
+        let sent_back =
+            state.revoked == Some(Cause::Person) || state.closed == Some(Cause::ChangesRequested);
+        if sent_back {
             return Ok(true);
         }
     }

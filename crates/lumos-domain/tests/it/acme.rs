@@ -249,7 +249,7 @@ impl Acme {
         let (id, environment): (_, Environment) = (release(version), name(environment));
         let seen = self
             .ledger
-            .answer(|world| outlook(world, &id, &environment))
+            .answer(|world| outlook(world, &id, &environment, self.now))
             .ok()?;
         Some(ReportFacts {
             report: Digest::of(format!("{version} {environment} {}", self.now).as_bytes()),

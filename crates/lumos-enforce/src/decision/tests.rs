@@ -207,6 +207,22 @@ fn observe_applies_nothing_but_says_what_it_would_have_denied_until_it_ends() {
     assert_eq!(decision.mode, Mode::Observe);
     snapshot.modes = vec![mode(ModeScope::Every, NOW)];
     assert_eq!(decide(&snapshot, &denied, at(NOW)).effect, Verdict::Deny);
+    snapshot.modes = vec![mode(ModeScope::Every, "2026-12-01T00:00:00Z")];
+    snapshot.approvals[0].revoked = Some("revoked by a person".into());
+    assert_eq!(
+        decide(&snapshot, &question(), at(NOW)).effect,
+        Verdict::Deny,
+        "revoked stays revoked"
+    );
+    snapshot.approvals[0].revoked = None;
+    for system in snapshot.systems.values_mut() {
+        system.stopped = true;
+    }
+    assert_eq!(
+        decide(&snapshot, &question(), at(NOW)).effect,
+        Verdict::Deny,
+        "stopped stays stopped"
+    );
     let own = ModeScope::System("ward".parse().unwrap());
     let enforce = ModeEntry {
         mode: Mode::Enforce,

@@ -20,7 +20,8 @@ pub(super) fn project(stream: &Stream, event: &Event) -> Vec<Statement> {
     let set = |key: &str, due: Timestamp| {
         vec![statement!(
             "INSERT INTO timers (stream, key, due_us) VALUES ($1, $2, $3)
-             ON CONFLICT (stream, key) DO UPDATE SET due_us = excluded.due_us",
+             ON CONFLICT (stream, key) DO UPDATE SET due_us =
+             CASE WHEN excluded.due_us < timers.due_us THEN excluded.due_us ELSE timers.due_us END",
             stream.to_string(),
             key,
             due,

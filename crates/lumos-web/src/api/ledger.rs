@@ -11,8 +11,6 @@ use jiff::Timestamp;
 use lumos_domain::actor::Right;
 use lumos_engine::{LedgerEntry, ports::PortError};
 use lumos_ledger::{
-    Hash,
-    proof::{self, MemoryHashes},
     tile::{self, Kind, Tile},
     tlog_proof::TlogProof,
 };
@@ -137,9 +135,8 @@ pub async fn inclusion(app: &App, index: u64) -> Result<TlogProof, Problem> {
             "such entry under the published checkpoint; ask again in a moment",
         ));
     }
-    let hashes = hashes(app, published.size).await?;
-    let path = proof::inclusion(index, published.size, &hashes)
-        .map_err(|e| PortError::new("proving an entry", e.to_string()))?;
+    let store = &*app.door.ports().store;
+    let path = app.proofs.inclusion(store, index, published.size).await?;
     let checkpoint = String::from_utf8(published.note.to_vec())
         .map_err(|e| PortError::new("reading our own checkpoint", e))?;
     Ok(TlogProof {
@@ -148,19 +145,6 @@ pub async fn inclusion(app: &App, index: u64) -> Result<TlogProof, Problem> {
         hashes: path,
         checkpoint,
     })
-}
-
-/// Every complete subtree hash of the first `size` entries.
-async fn hashes(app: &App, size: u64) -> Result<MemoryHashes, PortError> {
-    let mut hashes = MemoryHashes::new();
-    for leaf in leaves(app, 0, size).await? {
-        hashes.push(leaf);
-    }
-    Ok(hashes)
-}
-
-async fn leaves(app: &App, from: u64, to: u64) -> Result<Vec<Hash>, PortError> {
-    app.door.ports().store.leaves(from, to).await
 }
 
 async fn checkpoint(State(app): State<App>) -> Response {
@@ -189,12 +173,12 @@ async fn tile_file(
             if !within {
                 return Err(Problem::not_found("such tile"));
             }
-            let hashes = hashes(&app, size).await?;
-            tile.read_hashes(&hashes)
-                .map_err(|_| Problem::not_found("such tile"))?
+            app.proofs
+                .tile(&*app.door.ports().store, &tile, size)
+                .await?
         }
     };
-    let immutable = "public, max-age=31536000, immutable";
+    let immutable = "private, max-age=31536000, immutable";
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream"),
         (header::CACHE_CONTROL, immutable),

@@ -18,7 +18,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{Answer, name, seal_one, sealer};
 use crate::{
     app::{App, Json, Once, Path, text},
-    auth::{SignedIn, hash_password},
+    auth::{SignedIn, end_sessions, hash_password},
     problem::Problem,
 };
 
@@ -166,12 +166,15 @@ async fn suspend(
     Json(body): Json<Reason>,
 ) -> Answer {
     let (reason, sealed) = seal_one(&app, text("reason", &body.reason)?);
+    let person: PersonId = name(&person)?;
     let command = Command::SuspendPerson {
-        person: name(&person)?,
+        person: person.clone(),
         reason,
     };
     let once = Once::of(&app, &headers, &who.caller)?;
-    Ok(app.submit(who.caller, once, command, sealed).await?.into())
+    let done = app.submit(who.caller, once, command, sealed).await?;
+    end_sessions(&app, &person, &who.credential).await?;
+    Ok(done.into())
 }
 
 /// A role on a scope: the whole organisation unless a unit or model is named.
@@ -279,8 +282,13 @@ async fn set_password(
     }
     let (hash, sealed) = seal_one(&app, &hashed(&app, &body.password).await?);
     let once = Once::of(&app, &headers, &who.caller)?;
-    let command = Command::SetCredential { person, hash };
-    Ok(app.submit(who.caller, once, command, sealed).await?.into())
+    let command = Command::SetCredential {
+        person: person.clone(),
+        hash,
+    };
+    let done = app.submit(who.caller, once, command, sealed).await?;
+    end_sessions(&app, &person, &who.credential).await?;
+    Ok(done.into())
 }
 
 /// A token as its owner sees it.
@@ -355,7 +363,7 @@ async fn issue(
         .iter()
         .map(|right| right.parse())
         .collect::<Result<_, _>>()?;
-    let hours = i64::from(body.days).saturating_mul(24);
+    let hours = i64::from(body.days.min(3_660)) * 24;
     let expires = app.door.ports().clock.now() + jiff::SignedDuration::from_hours(hours);
     let mut sealer = sealer(&app);
     let command = Command::IssueToken(IssueToken {

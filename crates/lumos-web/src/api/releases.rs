@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use axum::{extract::State, http::HeaderMap};
+use axum::{
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
 use jiff::Timestamp;
 use lumos_domain::{
     actor::Right,
@@ -10,7 +13,7 @@ use lumos_domain::{
     event::{CandidateDetected, EvidenceRecorded},
     facts::{Claim, ReportFacts, Source},
     id::{AgentRef, Digest, ReleaseId},
-    release::DetectCandidate,
+    release::{DetectCandidate, UPLOAD, is_kind},
     stream::Stream,
 };
 use lumos_engine::{LedgerEntry, views};
@@ -126,12 +129,12 @@ async fn submit(
         (Some(upload), None) => {
             uploads::folder(&app, &who, &upload)?;
             Source {
-                registry: name("upload")?,
+                registry: name(UPLOAD)?,
                 name: upload,
                 version: body.version.clone(),
             }
         }
-        (None, Some(source)) if source.registry.as_str() != "upload" => source,
+        (None, Some(source)) if source.registry.as_str() != UPLOAD => source,
         _ => {
             return Err(Problem::bad(
                 "bad-request",
@@ -140,13 +143,18 @@ async fn submit(
         }
     };
     let mut sealer = sealer(&app);
-    let authors = (1..).zip(body.authors.iter().take(32));
-    let claims = authors
-        .map(|(number, author)| Claim {
-            number,
-            identity: sealer.seal(author),
-        })
-        .collect();
+    let mut authors = body.authors;
+    authors.extend(stated_authors(&app, &source).await?);
+    if authors.is_empty() && who.caller.person().is_none() {
+        // A service is nobody's author: somebody wrote this, and must say so.
+        authors.push("unknown author".to_owned());
+    }
+    authors.truncate(32);
+    let claims = (1..).zip(&authors).map(|(number, author)| Claim {
+        number,
+        identity: sealer.seal(author),
+    });
+    let claims = claims.collect();
     let change = body.change.as_deref().map(str::parse).transpose()?;
     let facts = CandidateDetected {
         source,
@@ -167,6 +175,27 @@ async fn submit(
         .submit(who.caller, once, command, sealer.into_values())
         .await?
         .into())
+}
+
+/// The authors that a registry states for a version; "unknown author" where it states none. A submitter
+/// cannot leave them out (DECISIONS 15).
+async fn stated_authors(app: &App, source: &Source) -> Result<Vec<String>, Problem> {
+    if source.registry.as_str() == UPLOAD {
+        return Ok(Vec::new());
+    }
+    let registry = app
+        .registries
+        .get(&source.registry)
+        .ok_or_else(|| Problem::not_found("such registry"))?;
+    let found = registry.version(&source.name, &source.version).await;
+    let found =
+        found.map_err(|e| Problem::new(StatusCode::BAD_GATEWAY, e.code(), e.to_string()))?;
+    let unknown = || vec!["unknown author".to_owned()];
+    Ok(if found.authors.is_empty() {
+        unknown()
+    } else {
+        found.authors
+    })
 }
 
 fn agents(names: &[String]) -> Result<BTreeSet<AgentRef>, Problem> {
@@ -314,16 +343,10 @@ async fn evidence(
         version: name(&version)?,
     };
     who.must(&app, Right::Submit, Some(&release.model)).await?;
-    let shape = body.kind.len() <= 64
-        && body
-            .kind
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b == b'_');
-    if !shape || body.kind.is_empty() {
-        return Err(Problem::bad(
-            "bad-name",
-            "an evidence kind is up to 64 of a-z and _",
-        ));
+    if !is_kind(&body.kind) || !body.claim.is_object() {
+        let detail =
+            "an evidence kind is up to 64 of a-z, 0-9 and _, and its claim is a JSON object";
+        return Err(Problem::bad("bad-name", detail));
     }
     let bytes = serde_json::to_vec(&body.claim).unwrap_or_default();
     let digest = app.door.ports().blobs.put(bytes).await?;

@@ -22,6 +22,8 @@ use crate::{
 
 /// The most bytes of one uploaded file: 1 TiB.
 const FILE_BYTES_MAX: u64 = 1 << 40;
+/// The most bytes of one claim.
+const CLAIM_BYTES_MAX: u64 = 1 << 20;
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -41,8 +43,8 @@ struct Upload {
 #[utoipa::path(post, path = "/api/v1/uploads", tag = "releases",
     responses((status = 200, body = Upload), (status = "4XX", body = Problem)))]
 async fn open(State(app): State<App>, who: SignedIn) -> Result<Json<Upload>, Problem> {
-    // Which model the files are for, and whether the caller may submit it, is checked at submission.
-    who.must(&app, Right::Read, None).await?;
+    // Whoever may submit something may stage files; for which model is checked at submission.
+    may_submit(&app, &who).await?;
     let random: TokenId = secret::id(&*app.door.ports().entropy, "u")?;
     let upload = format!("{}.{random}", who.person.person);
     let folder = app.uploads.join(&upload);
@@ -52,6 +54,37 @@ async fn open(State(app): State<App>, who: SignedIn) -> Result<Json<Upload>, Pro
             .map_err(staging)?;
     }
     Ok(Json(Upload { upload }))
+}
+
+/// Refuses callers who hold the right to submit nowhere.
+async fn may_submit(app: &App, who: &SignedIn) -> Result<(), Problem> {
+    let id = &who.person.person;
+    let limited = who
+        .caller
+        .limited_to
+        .as_ref()
+        .is_none_or(|rights| rights.contains(&Right::Submit));
+    let held = app
+        .door
+        .ask(|world| {
+            let org = world.org()?;
+            let grants = world.person(id)?.grants.iter();
+            let carries = |role| {
+                org.roles
+                    .get(role)
+                    .is_some_and(|rights| rights.contains(&Right::Submit))
+            };
+            Ok(grants.map(|grant| &grant.role).any(carries))
+        })
+        .await?;
+    let refusal = lumos_domain::refusal::Refusal::NotAllowed {
+        right: Right::Submit,
+    };
+    if held && limited {
+        Ok(())
+    } else {
+        Err(lumos_engine::DoorError::from(refusal).into())
+    }
 }
 
 fn staging(error: std::io::Error) -> PortError {
@@ -98,12 +131,20 @@ async fn put(
         .await
         .map_err(staging)?;
     let mut stream = body.into_data_stream();
-    let mut left = FILE_BYTES_MAX;
+    let claim = part == "evidence";
+    let mut left = if claim {
+        CLAIM_BYTES_MAX
+    } else {
+        FILE_BYTES_MAX
+    };
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.map_err(|_| Problem::bad("bad-request", "the upload was cut off"))?;
-        left = left
-            .checked_sub(chunk.len() as u64)
-            .ok_or_else(|| Problem::bad("too-large", "a file has at most 1 TiB"))?;
+        left = left.checked_sub(chunk.len() as u64).ok_or_else(|| {
+            Problem::bad(
+                "too-large",
+                "a file has at most 1 TiB, a claim at most 1 MiB",
+            )
+        })?;
         file.write_all(&chunk).await.map_err(staging)?;
     }
     file.sync_all().await.map_err(staging)?;

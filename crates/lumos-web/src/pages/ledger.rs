@@ -14,7 +14,6 @@ use super::{
 };
 
 pub(super) mod entry;
-pub(super) mod proof;
 
 #[derive(Template)]
 #[template(path = "ledger.html")]

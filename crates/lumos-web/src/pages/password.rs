@@ -74,6 +74,6 @@ async fn set(visit: &Visit, form: Change) -> Result<(), Oops> {
         .app
         .submit(caller, once, command, sealer.into_values())
         .await?;
-    auth::end_other_sessions(&visit.app, &visit.who).await?;
+    auth::end_sessions(&visit.app, &visit.who.person.person, &visit.who.credential).await?;
     Ok(())
 }

@@ -2,13 +2,13 @@
 //! reader's own browser checks.
 
 use askama::Template;
-use axum::{Extension, response::Response};
+use axum::response::Response;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use lumos_domain::seal::Sealed;
 use lumos_ledger::tree::leaf_hash;
 use serde_json::Value;
 
-use super::{Row, proof::Hashes, rows};
+use super::{Row, rows};
 use crate::{
     pages::{
         frame::{Frame, Path, Visit},
@@ -53,11 +53,7 @@ pub(in crate::pages) struct Proof {
     pub(in crate::pages) note: String,
 }
 
-pub(in crate::pages) async fn show(
-    visit: Visit,
-    Extension(hashes): Extension<Hashes>,
-    Path(index): Path<u64>,
-) -> Result<Response, Oops> {
+pub(in crate::pages) async fn show(visit: Visit, Path(index): Path<u64>) -> Result<Response, Oops> {
     visit.must_read(None).await?;
     let store = &*visit.app.door.ports().store;
     let stored = store.entries(index, 1).await?;

@@ -153,7 +153,7 @@ fn governed(
     let Some(environment) = &found.environment else {
         return Ok(found);
     };
-    found.outlook = lenient(outlook(world, id, environment))?.ok();
+    found.outlook = lenient(outlook(world, id, environment, reader.now))?.ok();
     for agent in found.release.targets.get(environment).into_iter().flatten() {
         let assignment = AssignmentId {
             system: agent.system.clone(),

@@ -1,4 +1,4 @@
-//! Inclusion proofs for the pages. Roots of complete blocks of 256 leaves are kept in memory (a quarter of
+//! Inclusion proofs and tiles, for pages and programs. Roots of complete blocks of 256 leaves are kept in memory (a quarter of
 //! a byte an entry); what lies below is read from the store, at most two blocks a proof.
 
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use lumos_engine::ports::{PortError, Store};
 use lumos_ledger::{
     Hash,
     proof::{self, Absent, HashReader, MemoryHashes},
+    tile::{Kind, Tile},
     tree,
 };
 use tokio::sync::Mutex;
@@ -19,11 +20,14 @@ const CHUNK: u64 = 256 * BLOCK;
 
 /// The roots of complete blocks, made as they are needed.
 #[derive(Clone, Default)]
-pub(in crate::pages) struct Hashes(Arc<Mutex<MemoryHashes>>);
+pub struct Hashes(Arc<Mutex<MemoryHashes>>);
 
 impl Hashes {
     /// The proof that entry `index` stands in the tree of `size` entries.
-    pub(in crate::pages) async fn inclusion(
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn inclusion(
         &self,
         store: &dyn Store,
         index: u64,
@@ -40,6 +44,40 @@ impl Hashes {
         let reader = Blocks { upper, blocks };
         proof::inclusion(index, size, &reader)
             .map_err(|error| PortError::new(format!("proving entry {index} of {size}"), error))
+    }
+}
+
+impl Hashes {
+    /// The bytes of a hash tile of the tree of `size` entries, which must have it.
+    ///
+    /// # Errors
+    /// When the store fails, or the tree has no such tile.
+    pub async fn tile(
+        &self,
+        store: &dyn Store,
+        tile: &Tile,
+        size: u64,
+    ) -> Result<Vec<u8>, PortError> {
+        let (first, width) = (tile.index().saturating_mul(BLOCK), u64::from(tile.width()));
+        let mut bytes = Vec::new();
+        match tile.kind() {
+            Kind::Hashes(level) if level > 0 => {
+                let mut upper = self.0.lock().await;
+                extend(&mut upper, store, size / BLOCK).await?;
+                for index in first..first.saturating_add(width) {
+                    let hash = upper
+                        .read((level - 1).saturating_mul(BLOCK_LEVEL), index)
+                        .map_err(|error| PortError::new(format!("reading tile {tile}"), error))?;
+                    bytes.extend_from_slice(hash.as_bytes());
+                }
+            }
+            Kind::Hashes(_) | Kind::Entries => {
+                for leaf in store.leaves(first, first.saturating_add(width)).await? {
+                    bytes.extend_from_slice(leaf.as_bytes());
+                }
+            }
+        }
+        Ok(bytes)
     }
 }
 
