@@ -288,7 +288,7 @@ fn consequences(
         C::BindModel { model, binding } => model::bind(world, model, binding),
         C::PublishBundle(bundle) => model::publish_bundle(world, bundle),
         C::DetectCandidate(detect) => release::detect(world, caller, detect),
-        C::IdentifyRelease(identify) => release::identify(world, identify),
+        C::IdentifyRelease(identify) => release::identify(world, caller, identify),
         C::RecordAcquisitionFailure { release, failure } => {
             release::acquisition_failed(world, release, failure)
         }

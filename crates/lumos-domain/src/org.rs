@@ -13,7 +13,7 @@ use crate::{
     facts::{ModeScope, Seed},
     id::{Digest, Environment, PersonId, RoleName, SystemName},
     refusal::Refusal,
-    rules::{Gate, ReviewRules},
+    rules::{DAYS_MAX, Gate, ReviewRules},
     seal::Sealed,
     stream::Stream,
     words::Mode,
@@ -200,6 +200,10 @@ pub(crate) fn define_gate(world: &World, gate: &Gate) -> Result<Decided, Halt> {
             name: after.to_string(),
         }
         .into());
+    }
+    if gate.report_max_age_days > DAYS_MAX {
+        let problem = format!("a report may be at most {DAYS_MAX} days old");
+        return Err(Refusal::BadRules { problem }.into());
     }
     Ok(vec![(
         Stream::Org,

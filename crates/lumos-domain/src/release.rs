@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::{
-    actor::Caller,
+    actor::{Actor, Caller},
     event::{
         AcquisitionFailed, AuthorClaimed, CandidateDetected, DigestConflictFound, Event,
         EvidenceRecorded, GateRequested, PromotionFailed, PromotionObserved, ReleaseIdentified,
@@ -191,7 +191,14 @@ pub struct IdentifyRelease {
     pub evidence: Vec<EvidenceRecorded>,
 }
 
-pub(crate) fn identify(world: &World, command: &IdentifyRelease) -> Result<Decided, Halt> {
+pub(crate) fn identify(
+    world: &World,
+    caller: &Caller,
+    command: &IdentifyRelease,
+) -> Result<Decided, Halt> {
+    for evidence in &command.evidence {
+        not_forged(caller, evidence)?;
+    }
     let release = active(world, &command.release)?;
     // The manifest must be there and canonical, or nothing could be compared later.
     world.manifest(&command.digest)?;
@@ -244,15 +251,20 @@ pub(crate) fn record_evidence(
     id: &ReleaseId,
     evidence: &EvidenceRecorded,
 ) -> Result<Decided, Halt> {
-    let own = matches!(caller.actor, crate::actor::Actor::Agent(_));
+    not_forged(caller, evidence)?;
+    let digest = active(world, id)?.digest.ok_or(Refusal::NotIdentified)?;
+    record_all(world, digest, std::slice::from_ref(evidence))
+}
+
+/// Refuses evidence of an own kind from anybody but LUMOS's own agents, whatever rights they hold.
+fn not_forged(caller: &Caller, evidence: &EvidenceRecorded) -> Result<(), Refusal> {
+    let own = matches!(caller.actor, Actor::Agent(_));
     if !own && OWN_KINDS.contains(&evidence.kind.as_str()) {
         return Err(Refusal::OwnEvidence {
             kind: evidence.kind.clone(),
-        }
-        .into());
+        });
     }
-    let digest = active(world, id)?.digest.ok_or(Refusal::NotIdentified)?;
-    record_all(world, digest, std::slice::from_ref(evidence))
+    Ok(())
 }
 
 pub(crate) fn acquisition_failed(

@@ -354,6 +354,15 @@ fn approvable(
         }
         .into());
     }
+    // A report that was made since may block: nobody signs past it while the record waits to be renewed.
+    let latest = release.reports.get(&record.environment);
+    if latest.is_none_or(|latest| latest.report != record.report) {
+        return Err(Refusal::StaleRecord {
+            signed: record.hash(),
+            now: open::record_now(world, &id.release(), &record.environment)?.hash(),
+        }
+        .into());
+    }
     let evidence = world.version(&Stream::Subject(record.digest))?;
     if record.subject_version < evidence {
         return Err(Refusal::ReportOutdated {

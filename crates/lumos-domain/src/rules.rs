@@ -93,18 +93,35 @@ impl ReviewRules {
             let Some(rule) = self.depths.get(depth) else {
                 return Some(format!("depth `{depth}` has no rule"));
             };
-            if *depth != Depth::Auto && rule.slots.iter().map(|slot| slot.count).sum::<u32>() == 0 {
+            let seats: u64 = rule.slots.iter().map(|slot| u64::from(slot.count)).sum();
+            if *depth != Depth::Auto && seats == 0 {
                 return Some(format!("depth `{depth}` seats nobody"));
+            }
+            if seats > SEATS_MAX {
+                return Some(format!(
+                    "depth `{depth}` seats more than {SEATS_MAX} people"
+                ));
             }
             if rule.approval_days == 0 {
                 return Some(format!(
                     "depth `{depth}` grants approvals that are over at once"
                 ));
             }
+            if rule.approval_days > DAYS_MAX || rule.overdue_hours > DAYS_MAX * 24 {
+                return Some(format!("depth `{depth}` waits more than {DAYS_MAX} days"));
+            }
+        }
+        if self.escalate_critical_after_hours > DAYS_MAX * 24 {
+            return Some(format!("a critical gap waits more than {DAYS_MAX} days"));
         }
         None
     }
 }
+
+/// The longest time that rules may give, in days (ten years): every instant reckoned with it is a date.
+pub const DAYS_MAX: u32 = 3_660;
+/// The most people that one review may ask for.
+pub const SEATS_MAX: u64 = 100;
 
 /// An environment and what must hold to enter it (DESIGN glossary: gate).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

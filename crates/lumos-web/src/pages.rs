@@ -67,7 +67,8 @@ pub fn router() -> Router<App> {
             post(release::actions::revoke),
         )
         .route("/ledger", get(ledger::show))
-        .route("/ledger/{index}", get(ledger::entry::show))
+        // Beside the tlog-tiles, which own every other path below `/ledger/`.
+        .route("/ledger/entry/{index}", get(ledger::entry::show))
         .route("/models", get(models::show))
         .route("/models/{model}", get(models::one))
         .route("/systems", get(systems::show))

@@ -9,10 +9,11 @@ use lumos_domain::{
     command::Command,
     id::RegistryName,
 };
+use lumos_enforce::dsse::StatementSigner;
 use lumos_engine::{
     Door, LedgerEntry, Request,
     notary::Notary,
-    ports::{Clock, Entropy as _, Ports, Registry, Store as _},
+    ports::{Clock, Entropy as _, Hint, Ports, Registry, Store as _},
     runtime, secret,
     views::{self, Facts},
 };
@@ -58,10 +59,7 @@ impl Running {
     /// Why a part ended.
     pub(crate) async fn until(mut self, asked: impl Future<Output = ()>) -> Result<()> {
         tokio::select! {
-            ended = self.tasks.join_next() => match ended {
-                Some(ended) => ended.context("a part of the server broke")??,
-                None => {}
-            },
+            ended = self.tasks.join_next() => if let Some(ended) = ended { ended.context("a part of the server broke")?? },
             () = asked => {}
         }
         self.stop().await
@@ -95,39 +93,7 @@ pub(crate) struct Extras {
 /// When anything it stands on refuses: the data directory, the keys, the anchor, the address.
 pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
     let settings = &loaded.settings;
-    let data = &settings.data;
-    std::fs::create_dir_all(data)
-        .with_context(|| format!("making data directory `{}`", data.display()))?;
-    let schema = [lumos_engine::schema(), lumos_web::schema()].concat();
-    let store = Arc::new(SqliteStore::open(data, &schema).context("opening the ledger")?);
-    let ports = Ports {
-        store: Arc::clone(&store) as _,
-        blobs: Arc::new(DirBlobs::open(data)?),
-        clock: Arc::new(SystemClock),
-        entropy: Arc::new(OsEntropy),
-    };
-    let size = store.frontier().await?.size();
-    let keys = Keys::open(data, &settings.origin, &OsEntropy, size == 0)?;
-    let anchor = Arc::new(FileAnchor::beside(data)?);
-    // Before anything is written: nothing starts behind or against what was signed.
-    let notary = Notary::start(
-        Arc::clone(&store) as _,
-        anchor,
-        Arc::new(keys.ledger),
-        &settings.origin,
-    )
-    .await?;
-    if store.needs_rebuild().await? {
-        rebuild(&store, &ports).await?;
-    }
-    let door = Door::open(ports, &settings.origin).await?;
-    let first_passwords = if size == 0 {
-        found(&door, loaded, &extras).await?
-    } else {
-        BTreeMap::new()
-    };
-    record_start(&door, loaded).await?;
-
+    let base = Base::open(loaded, &extras).await?;
     let http = Client::new(&Egress {
         hosts: settings
             .registries
@@ -141,52 +107,39 @@ pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
         .await
         .with_context(|| format!("listening on {}", settings.listen))?;
     let address = listener.local_addr()?;
-    write_address(data, address)?;
+    write_address(&settings.data, address)?;
 
     let (stop, stopped) = watch::channel(false);
     let (hints, hinted) = mpsc::channel(1_024);
     let mut salt = [0; 16];
     OsEntropy.fill(&mut salt);
     let app = App(Arc::new(Inner {
-        door: door.clone(),
-        published: notary.published(),
-        verifier_key: notary.verifier_key().clone(),
-        decisions: Decisions::new(door.clone(), &settings.origin, keys.statements),
+        door: base.door.clone(),
+        published: base.notary.published(),
+        verifier_key: base.notary.verifier_key().clone(),
+        decisions: Decisions::new(base.door.clone(), &settings.origin, base.statements),
         gatekeeper: Gatekeeper::new(salt).map_err(|problem| anyhow::anyhow!(problem.detail))?,
         registries: registries.clone(),
         hints,
-        uploads: data.join("uploads"),
+        uploads: settings.data.join("uploads"),
         origin: settings.origin.clone(),
         stop: stopped.clone(),
     }));
-
-    let work = data.join("work");
+    let work = settings.data.join("work");
     clear(&work)?;
     let scanner = Arc::new(WorkerScanner::new(Duration::from_secs(
         settings.scan_timeout_s,
     ))?);
-    let release_scanner = Arc::new(ReleaseScanner::new(registries.clone(), scanner, work));
-    let agents: Vec<Arc<dyn runtime::Subscriber>> = vec![
-        Arc::clone(&release_scanner) as _,
-        Arc::new(ComplianceChecker::default()),
-        Arc::new(ApprovalOrchestrator::new(registries)),
-    ];
-    let mut tasks = JoinSet::new();
-    let stopping = stopped.clone();
-    tasks.spawn(async move { Ok(notary.run(stopping).await?) });
-    let (door_of_agents, stopping) = (door.clone(), stopped.clone());
-    tasks.spawn(async move { Ok(runtime::run(door_of_agents, agents, stopping).await?) });
-    let (every, stopping) = (
-        extras
+    let parts = Parts {
+        door: base.door,
+        notary: base.notary,
+        scanner: Arc::new(ReleaseScanner::new(registries.clone(), scanner, work)),
+        orchestrator: Arc::new(ApprovalOrchestrator::new(registries)),
+        poll: extras
             .poll
             .unwrap_or(Duration::from_secs(settings.poll_s.max(1))),
-        stopped.clone(),
-    );
-    tasks.spawn(async move {
-        Ok(release_scanner
-            .watch(&door, every, hinted, stopping)
-            .await?)
-    });
+    };
+    let mut tasks = parts.run(hinted, &stopped);
     let (router, mut stopping) = (lumos_web::routes::router(app.clone()), stopped);
     tasks.spawn(async move {
         let serving = axum::serve(listener, router);
@@ -197,10 +150,101 @@ pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
     Ok(Running {
         address,
         app,
-        first_passwords,
+        first_passwords: base.first_passwords,
         stop,
         tasks,
     })
+}
+
+/// What everything else stands on: the ledger, opened, checked against its anchor, and founded.
+struct Base {
+    door: Door,
+    notary: Notary,
+    statements: StatementSigner,
+    first_passwords: BTreeMap<String, String>,
+}
+
+impl Base {
+    async fn open(loaded: &Loaded, extras: &Extras) -> Result<Self> {
+        let data = &loaded.settings.data;
+        let origin = &loaded.settings.origin;
+        std::fs::create_dir_all(data)
+            .with_context(|| format!("making data directory `{}`", data.display()))?;
+        let schema = [lumos_engine::schema(), lumos_web::schema()].concat();
+        let store = Arc::new(SqliteStore::open(data, &schema).context("opening the ledger")?);
+        let ports = Ports {
+            store: Arc::clone(&store) as _,
+            blobs: Arc::new(DirBlobs::open(data)?),
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(OsEntropy),
+        };
+        let size = store.frontier().await?.size();
+        let keys = Keys::open(data, origin, &OsEntropy, size == 0)?;
+        let anchor = Arc::new(FileAnchor::beside(data)?);
+        // Before anything is written: nothing starts behind or against what was signed.
+        let notary = Notary::start(
+            Arc::clone(&store) as _,
+            anchor,
+            Arc::new(keys.ledger),
+            origin,
+        )
+        .await?;
+        if store.needs_rebuild().await? {
+            rebuild(&store, &ports).await?;
+        }
+        let door = Door::open(ports, origin).await?;
+        let first_passwords = if size == 0 {
+            found(&door, loaded, extras).await?
+        } else {
+            BTreeMap::new()
+        };
+        record_start(&door, loaded).await?;
+        Ok(Self {
+            door,
+            notary,
+            statements: keys.statements,
+            first_passwords,
+        })
+    }
+}
+
+/// What runs beside the web.
+struct Parts {
+    door: Door,
+    notary: Notary,
+    scanner: Arc<ReleaseScanner>,
+    orchestrator: Arc<ApprovalOrchestrator>,
+    poll: Duration,
+}
+
+impl Parts {
+    /// Starts the notary, the agents and the watch on registries; each stops when told.
+    fn run(
+        self,
+        hinted: mpsc::Receiver<Hint>,
+        stopped: &watch::Receiver<bool>,
+    ) -> JoinSet<Result<()>> {
+        let Self {
+            door,
+            notary,
+            scanner,
+            orchestrator,
+            poll,
+        } = self;
+        let agents: Vec<Arc<dyn runtime::Subscriber>> = vec![
+            Arc::clone(&scanner) as _,
+            Arc::new(ComplianceChecker::default()),
+            orchestrator,
+        ];
+        let mut tasks = JoinSet::new();
+        let stopping = stopped.clone();
+        tasks.spawn(async move { Ok(notary.run(stopping).await?) });
+        let (door_of_agents, stopping) = (door.clone(), stopped.clone());
+        tasks.spawn(async move { Ok(runtime::run(door_of_agents, agents, stopping).await?) });
+        let stopping = stopped.clone();
+        tasks.spawn(async move { Ok(scanner.watch(&door, poll, hinted, stopping).await?) });
+        tasks
+    }
 }
 
 /// Leaves what a client in the same data directory needs to find this server: its address, nothing more.

@@ -100,7 +100,13 @@ fn computed_change(
             .assignment(&id)?
             .current()
             .filter(|a| a.release.model == *name);
-        running.insert(current.map(|assigned| assigned.digest));
+        // What was revoked is no measure for what comes after it.
+        running.insert(match current {
+            Some(current) if world.review(&current.approval)?.revoked.is_none() => {
+                Some(current.digest)
+            }
+            _ => None,
+        });
     }
     if agents.is_empty() {
         let current = match model.current.get(environment) {
@@ -137,10 +143,8 @@ pub(crate) fn open(
     environment: &Environment,
     now: Timestamp,
 ) -> Result<Decided, Halt> {
-    let outlook = outlook(world, id, environment)?;
+    let record = record_now(world, id, environment)?;
     let release = world.release(id)?;
-    let report = covering_report(world, release, &id.model, environment, &outlook)?;
-    let record = record(world, release, &id.model, report, outlook)?;
     let previous = release.reviews.get(environment);
     let mut events = Vec::new();
     let review = match previous {
@@ -200,6 +204,18 @@ pub(crate) fn open(
         events.push((Stream::Review(review), paused.into()));
     }
     Ok(events)
+}
+
+/// The record that a review of `id` for `environment` would be about now.
+pub(super) fn record_now(
+    world: &World,
+    id: &ReleaseId,
+    environment: &Environment,
+) -> Result<ReviewRecord, Halt> {
+    let outlook = outlook(world, id, environment)?;
+    let release = world.release(id)?;
+    let report = covering_report(world, release, &id.model, environment, &outlook)?;
+    record(world, release, &id.model, report, outlook)
 }
 
 fn next_round(id: &ReleaseId, environment: &Environment, last: u32) -> ReviewId {
@@ -280,6 +296,10 @@ fn record(
             !release.open_claims.is_empty() || release.authors.is_empty(),
             "its author is not known",
         ),
+        (
+            was_revoked(world, release.reviews.get(&report.environment))?,
+            "a person revoked its approval",
+        ),
     ] {
         if holds && depth == Depth::Auto {
             depth = Depth::Light;
@@ -307,6 +327,23 @@ fn record(
         sandbox: org.sandbox,
         test: release.test,
     })
+}
+
+/// Whether a person revoked the approval of this or an earlier round: no rule gives it back.
+fn was_revoked(world: &World, latest: Option<&ReviewId>) -> Result<bool, Halt> {
+    let Some(latest) = latest else {
+        return Ok(false);
+    };
+    for round in 1..=latest.round {
+        let review = ReviewId {
+            round,
+            ..latest.clone()
+        };
+        if world.review(&review)?.revoked == Some(Cause::Person) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The slots of a depth, and one for each role that a failed rule routes to and that has none yet.

@@ -150,9 +150,9 @@ fn only_the_approved_and_assigned_release_is_allowed() {
     check(|s, _| s.approvals[0].tuple.sandbox = true, "sandbox-left");
     check(
         |s, _| {
-            s.systems.values_mut().for_each(|system| {
+            for system in s.systems.values_mut() {
                 system.stopped = true;
-            })
+            }
         },
         "system-stopped",
     );

@@ -55,10 +55,6 @@ pub(super) fn router() -> Router<App> {
     Router::new().route("/assets/{digest}/{name}", get(serve))
 }
 
-#[expect(
-    clippy::unused_async,
-    reason = "a handler is async, whether it waits or not"
-)]
 async fn serve(Path((digest, name)): Path<(String, String)>, headers: HeaderMap) -> Response {
     let Some(asset) = ASSETS.iter().find(|asset| asset.name == name) else {
         return StatusCode::NOT_FOUND.into_response();

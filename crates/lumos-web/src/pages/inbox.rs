@@ -8,6 +8,7 @@ use lumos_domain::{
     id::{PersonId, ReviewId},
     review::{duty, free_seats},
     rules::Slot,
+    stream::Stream,
     world::{Halt, World},
 };
 use lumos_engine::views::reviews::{self, ReviewRow};
@@ -143,7 +144,12 @@ fn standing(
         .iter()
         .any(|vote| vote.person == *me && Some(vote.record) == review.record_hash);
     let mine = seated && !signed && duty(world, &id.release(), me)?.is_none();
-    let turn = turn(&record, claims, &free);
+    let outdated = record.subject_version < world.version(&Stream::Subject(record.digest))?;
+    let turn = if outdated {
+        "the compliance checker: new evidence came in".to_owned()
+    } else {
+        turn(&record, claims, &free)
+    };
     Ok(Some(Standing { record, mine, turn }))
 }
 

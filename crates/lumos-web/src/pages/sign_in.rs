@@ -35,10 +35,6 @@ pub(super) struct Wanted {
     next: String,
 }
 
-#[expect(
-    clippy::unused_async,
-    reason = "a handler is async, whether it waits or not"
-)]
 pub(super) async fn show(Query(wanted): Query<Wanted>) -> Response {
     paint(&SignInPage {
         frame: Frame::bare("Sign in"),

@@ -16,12 +16,12 @@ async fn signed_in() -> Site {
         (StatusCode::SEE_OTHER, "/sign-in?next=/ledger%3Fbefore%3D3")
     );
     let wrong = site
-        .post("/sign-in", &[("login", "ada"), ("password", "guess")])
+        .post("/sign-in", &[("login", "grace"), ("password", "guess")])
         .await;
     assert_eq!(wrong.status, StatusCode::UNAUTHORIZED);
     assert!(wrong.html.contains("wrong-credentials"));
     let right = [
-        ("login", "Ada"),
+        ("login", "Grace"),
         ("password", FIRST_PASSWORD),
         ("next", "/"),
     ];
@@ -66,7 +66,7 @@ async fn act(site: &mut Site, action: &str, fields: &[(&str, &str)]) -> Answer {
 }
 
 #[tokio::test]
-async fn a_reviewer_reads_claims_remarks_and_signs() {
+async fn a_reviewer_reads_claims_and_remarks() {
     let mut site = signed_in().await;
     let inbox = site.get("/").await;
     assert_eq!(inbox.status, StatusCode::OK);
@@ -104,7 +104,13 @@ async fn a_reviewer_reads_claims_remarks_and_signs() {
     assert!(forged.html.contains("wrong-form") && forged.html.contains("Go back"));
     let remark = act(&mut site, "remark", &[("text", HOSTILE)]).await;
     assert_eq!(remark.location, "/releases/triage/1.2?env=production");
+}
 
+#[tokio::test]
+async fn a_signature_has_its_grade_and_binds_the_record_that_was_read() {
+    let mut site = signed_in().await;
+    let claimed = act(&mut site, "claim", &[]).await;
+    assert_eq!(claimed.status, StatusCode::SEE_OTHER);
     let verdict = [("verdict", "approve"), ("reason", "I read all of it.")];
     let without = act(&mut site, "sign", &verdict).await;
     assert_eq!(without.status, StatusCode::FORBIDDEN);
@@ -128,7 +134,7 @@ async fn a_reviewer_reads_claims_remarks_and_signs() {
         "I read all of it.",
         "part 11, with password",
         "I reviewed this record and approve",
-        "this is Ada",
+        "this is Grace",
         "There is nothing to sign",
     ] {
         assert!(page.contains(needed), "{needed}: {page}");
@@ -182,7 +188,7 @@ async fn one_form_sent_twice_acts_once() {
 async fn the_ledger_page_holds_a_proof_that_verifies() {
     let mut site = signed_in().await;
     assert!(
-        site.get("/ledger/3")
+        site.get("/ledger/entry/3")
             .await
             .html
             .contains("No published checkpoint covers this entry yet")
@@ -190,13 +196,14 @@ async fn the_ledger_page_holds_a_proof_that_verifies() {
     site.checkpoint().await;
     let list = site.get("/ledger?before=9").await.html;
     assert!(
-        list.contains("founded by Ada &#60;b&#62;Byron") && list.contains("href=\"/ledger/8\""),
+        list.contains("founded by Ada &#60;b&#62;Byron")
+            && list.contains("href=\"/ledger/entry/8\""),
         "{list}"
     );
     let store = &site.door.ports().store.clone();
     let frontier = store.frontier().await.unwrap();
     for index in [0, 3, frontier.size() - 1] {
-        let html = site.get(&format!("/ledger/{index}")).await.html;
+        let html = site.get(&format!("/ledger/entry/{index}")).await.html;
         let hashes = html
             .split("<ol id=\"hashes\">")
             .nth(1)
@@ -226,12 +233,12 @@ async fn the_ledger_page_holds_a_proof_that_verifies() {
         .find(|e| String::from_utf8_lossy(&e.bytes).contains("credential.set"))
         .unwrap();
     let html = site
-        .get(&format!("/ledger/{}", credential.index))
+        .get(&format!("/ledger/entry/{}", credential.index))
         .await
         .html;
     assert!(html.contains("kept secret") && !html.contains("argon2"));
     assert_eq!(
-        site.get("/ledger/99999").await.status,
+        site.get("/ledger/entry/99999").await.status,
         StatusCode::NOT_FOUND
     );
 }
@@ -247,7 +254,7 @@ async fn every_page_opens_and_says_what_a_browser_may_do() {
         "/releases?before=1",
         RELEASE,
         "/ledger",
-        "/ledger/0",
+        "/ledger/entry/0",
         "/models",
         "/models?after=a",
         "/models/triage",
@@ -276,7 +283,7 @@ async fn every_page_opens_and_says_what_a_browser_may_do() {
         ("/releases/triage/9", StatusCode::NOT_FOUND),
         ("/releases/tri age/9", StatusCode::BAD_REQUEST),
         ("/models/nobody", StatusCode::NOT_FOUND),
-        ("/ledger/x", StatusCode::BAD_REQUEST),
+        ("/ledger/entry/x", StatusCode::BAD_REQUEST),
         ("/?after=x", StatusCode::BAD_REQUEST),
     ] {
         let answer = site.get(&place.replace(' ', "%20")).await;

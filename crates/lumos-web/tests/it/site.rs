@@ -19,7 +19,7 @@ use lumos_domain::{
     command::Command,
     event::{CandidateDetected, EvidenceRecorded, ModelRegistered},
     facts::{BundleRef, Claim, ReportFacts, Source},
-    id::Digest,
+    id::{Digest, Environment, PersonId, ReleaseId},
     manifest::Manifest,
     model::RegisterModel,
     org::Genesis,
@@ -31,7 +31,7 @@ use lumos_enforce::dsse::StatementSigner;
 use lumos_engine::{
     Door, Request as Asked,
     notary::Published,
-    ports::{Blobs, Clock, Entropy, Ports, Store},
+    ports::{Clock, Entropy, Ports},
     runtime,
     secret::Sealer,
     views,
@@ -82,6 +82,25 @@ pub(crate) struct Site {
     signer: NoteSigner,
     cookie: String,
     _dir: TempDir,
+}
+
+fn person(person: &PersonId, name: &str, login: &str, sealer: &mut Sealer<'_>) -> Command {
+    Command::AddPerson(AddPerson {
+        person: person.clone(),
+        name: sealer.seal(name),
+        login: sealer.seal(login),
+        service: false,
+    })
+}
+
+fn reviewer(person: &PersonId) -> Command {
+    Command::GrantRole {
+        person: person.clone(),
+        grant: Grant {
+            role: "reviewer".parse().unwrap(),
+            scope: Scope::Organisation,
+        },
+    }
 }
 
 /// An answer.
@@ -165,16 +184,17 @@ impl Site {
         }
     }
 
-    /// A sandbox with one person, a gate, and a model held against the starter bundle.
+    /// A sandbox with its founder and a reviewer, a gate, and a model held against the starter bundle.
     async fn found(&self) {
         let entropy = Arc::clone(&self.door.ports().entropy);
         let mut sealer = Sealer::new(&*entropy);
-        let rights: Vec<Right> = Right::ALL.to_vec();
+        let mut rights: Vec<Right> = Right::ALL.to_vec();
+        rights.retain(|right| right.for_tokens());
         let depth =
             json!({"slots": [{"role": "reviewer", "grade": "part11"}], "approval_days": 30});
         let bundle = self.bundle().await;
-        let ada: lumos_domain::id::PersonId = "p-ada".parse().unwrap();
-        let hash = hash_password(FIRST_PASSWORD, [3; 16]).unwrap();
+        let ada: PersonId = "p-ada".parse().unwrap();
+        let grace: PersonId = "p-grace".parse().unwrap();
         let commands = vec![
             Command::Found(Genesis {
                 founders: vec![ada.clone()],
@@ -198,28 +218,15 @@ impl Site {
                 }))
                 .unwrap(),
             ),
-            Command::AddPerson(AddPerson {
-                person: ada.clone(),
-                name: sealer.seal("Ada <b>Byron</b>"),
-                login: sealer.seal("ada"),
-                service: false,
-            }),
-            Command::GrantRole {
-                person: ada.clone(),
-                grant: Grant {
-                    role: "reviewer".parse().unwrap(),
-                    scope: Scope::Organisation,
-                },
-            },
-            Command::SetCredential {
-                person: ada.clone(),
-                hash: sealer.seal(&hash),
-            },
+            person(&ada, "Ada <b>Byron</b>", "ada", &mut sealer),
+            reviewer(&ada),
+            person(&grace, "Grace", "grace", &mut sealer),
+            reviewer(&grace),
             Command::PublishBundle(bundle.clone()),
             Command::RegisterModel(RegisterModel {
                 model: "triage".parse().unwrap(),
                 facts: ModelRegistered {
-                    owner: ada,
+                    owner: ada.clone(),
                     data_owner: None,
                     purpose: sealer.seal("Sorts incoming letters."),
                     unit: None,
@@ -232,6 +239,15 @@ impl Site {
         ];
         self.submit(Caller::new(Actor::Genesis), "found", commands, sealer)
             .await;
+        // Somebody else sets Grace's first password, so she must change it.
+        let mut sealer = Sealer::new(&*entropy);
+        let hash = sealer.seal(&hash_password(FIRST_PASSWORD, [3; 16]).unwrap());
+        let set = Command::SetCredential {
+            person: grace,
+            hash,
+        };
+        let caller = Caller::new(Actor::Person(ada));
+        self.submit(caller, "password", vec![set], sealer).await;
     }
 
     /// A release, scanned, checked without a blocking gap, and under review.
@@ -239,8 +255,8 @@ impl Site {
         let ports = self.door.ports();
         let entropy = Arc::clone(&ports.entropy);
         let mut sealer = Sealer::new(&*entropy);
-        let release: lumos_domain::id::ReleaseId = "triage/1.2".parse().unwrap();
-        let environment: lumos_domain::id::Environment = "production".parse().unwrap();
+        let release: ReleaseId = "triage/1.2".parse().unwrap();
+        let environment: Environment = "production".parse().unwrap();
         let detect = Command::DetectCandidate(DetectCandidate {
             release: release.clone(),
             facts: CandidateDetected {
@@ -289,6 +305,13 @@ impl Site {
         self.submit(scanner, "identify", vec![identify], Sealer::new(&*entropy))
             .await;
 
+        self.report(release, environment).await;
+    }
+
+    /// A report without a gap, and the review that follows.
+    async fn report(&self, release: ReleaseId, environment: Environment) {
+        let ports = self.door.ports();
+        let entropy = Arc::clone(&ports.entropy);
         let whole = json!({"schema": "lumos.assessment/v1", "candidate": {}, "reports": []});
         let report: ReportFacts = serde_json::from_value(json!({
             "report": ports.blobs.put(serde_json::to_vec(&whole).unwrap()).await.unwrap(),

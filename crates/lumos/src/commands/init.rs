@@ -228,7 +228,7 @@ async fn show_first(running: &crate::serve::Running) -> Result<()> {
     };
     match tokio::time::timeout(PATIENCE, look).await {
         Err(_) => {
-            println!("no version was checked within two minutes; `lumos serve` goes on looking")
+            println!("no version was checked within two minutes; `lumos serve` goes on looking");
         }
         Ok(release) => {
             let release = release?;

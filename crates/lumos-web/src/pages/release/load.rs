@@ -7,9 +7,10 @@ use lumos_domain::{
     actor::Caller,
     command::Command,
     event::Event,
-    facts::{Assigned, Cause},
-    id::{AssignmentId, Environment, PersonId, ReleaseId, ReviewId},
+    facts::{Assigned, Cause, ReviewRecord},
+    id::{AssignmentId, Digest, Environment, PersonId, ReleaseId, ReviewId},
     org::Org,
+    refusal::Refusal,
     release::Release,
     review::{Outlook, Review, approved, free_seats, outlook},
     rules::Slot,
@@ -70,11 +71,7 @@ pub(super) async fn page(
         id.version.as_str(),
     )
     .await?;
-    let open = rows.iter().rev().find(|row| row.state == "open");
-    let wanted = asked.or_else(|| {
-        open.or_else(|| rows.first())
-            .map(|row| row.review.environment.clone())
-    });
+    let wanted = asked.or_else(|| to_decide(&rows));
     let reader = Reader {
         caller: &visit.who.caller,
         me: &visit.who.person.person,
@@ -97,25 +94,10 @@ pub(super) async fn page(
     history.sort_by_key(|entry| std::cmp::Reverse(entry.index));
     let names = people::names(app, &history).await?;
     let head = head(visit, id, &governed, &release_history, &rows).await?;
-    let due = rows
-        .iter()
-        .find(|row| {
-            governed
-                .review
-                .as_ref()
-                .is_some_and(|(review, _)| row.review == *review)
-        })
-        .and_then(|row| row.due);
+    let due = governed.due(&rows);
     let turn = Turn::of(&governed.turn(&release_history, due, now));
     let frame = visit.frame(&format!("{id}"), "/releases").await?;
-    let record = governed
-        .review
-        .as_ref()
-        .and_then(|(_, review)| review.record.as_ref());
-    let record_hash = governed
-        .review
-        .as_ref()
-        .and_then(|(_, review)| review.record_hash);
+    let (record, record_hash) = (governed.record(), governed.record_hash());
     let (sign, no_sign) = governed.sign(record_hash);
     Ok(ReleasePage {
         frame,
@@ -212,7 +194,7 @@ fn in_review(
         found.not_live = lenient(approved(world, id, reader.now).map(|_| ()))?
             .err()
             .map(|refusal| match refusal {
-                lumos_domain::refusal::Refusal::NoApproval { problem } => problem,
+                Refusal::NoApproval { problem } => problem,
                 other => other.to_string(),
             });
         let revoke = Command::RevokeApproval {
@@ -235,7 +217,7 @@ fn may_withdraw(world: &World, reader: &Reader<'_>, id: &ReleaseId) -> Result<bo
 }
 
 /// A refusal as a value; only what must be loaded first still stops.
-fn lenient<T>(answer: Result<T, Halt>) -> Result<Result<T, lumos_domain::refusal::Refusal>, Halt> {
+fn lenient<T>(answer: Result<T, Halt>) -> Result<Result<T, Refusal>, Halt> {
     match answer {
         Ok(value) => Ok(Ok(value)),
         Err(Halt::Refused(refusal)) => Ok(Err(refusal)),
@@ -243,7 +225,28 @@ fn lenient<T>(answer: Result<T, Halt>) -> Result<Result<T, lumos_domain::refusal
     }
 }
 
+/// The environment where something is to be decided, else the one looked at last.
+fn to_decide(rows: &[reviews::ReviewRow]) -> Option<Environment> {
+    let open = rows.iter().rev().find(|row| row.state == "open");
+    let row = open.or_else(|| rows.first())?;
+    Some(row.review.environment.clone())
+}
+
 impl Governed {
+    fn record(&self) -> Option<&ReviewRecord> {
+        self.review.as_ref()?.1.record.as_ref()
+    }
+
+    fn record_hash(&self) -> Option<Digest> {
+        self.review.as_ref()?.1.record_hash
+    }
+
+    /// When the review shown escalates.
+    fn due(&self, rows: &[reviews::ReviewRow]) -> Option<Timestamp> {
+        let (id, _) = self.review.as_ref()?;
+        rows.iter().find(|row| row.review == *id)?.due
+    }
+
     fn turn<'a>(
         &'a self,
         history: &[LedgerEntry],
@@ -271,7 +274,7 @@ impl Governed {
         }
     }
 
-    fn sign(&self, record: Option<lumos_domain::id::Digest>) -> (Option<people::SignForm>, String) {
+    fn sign(&self, record: Option<Digest>) -> (Option<people::SignForm>, String) {
         let nothing = "There is nothing to sign: no review is open here.".to_owned();
         match (&self.allowed, record) {
             (Some(allowed), Some(record)) => match people::form(allowed, record, &self.seats) {
@@ -300,11 +303,7 @@ async fn judgement(visit: &Visit, governed: &Governed) -> Result<Option<Judgemen
         return Ok(None);
     };
     let blob = visit.app.door.ports().blobs.get(&report.report).await?;
-    let record = governed
-        .review
-        .as_ref()
-        .and_then(|(_, review)| review.record.as_ref());
-    let judged = Judgement::of(report, record, blob.as_deref(), visit.now);
+    let judged = Judgement::of(report, governed.record(), blob.as_deref(), visit.now);
     Ok(Some(judged))
 }
 

@@ -1,0 +1,118 @@
+//! A ledger in memory: every event by stream, a world that is loaded as a decision asks for it, as the
+//! engine's door does. Not here: storing, signing, or who is at the door.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use lumos_domain::{
+    Command, Event, Stream, World,
+    actor::Caller,
+    decide,
+    id::Digest,
+    manifest::Manifest,
+    refusal::Refusal,
+    world::{Decided, Halt, Need},
+};
+
+#[derive(Clone, Default)]
+pub(crate) struct Ledger {
+    streams: BTreeMap<Stream, Vec<Event>>,
+    manifests: BTreeMap<Digest, Manifest>,
+}
+
+impl Ledger {
+    /// Stores a manifest, as the release scanner does before it names the digest.
+    pub(crate) fn keep(&mut self, manifest: Manifest) -> Digest {
+        let digest = manifest.digest().unwrap();
+        self.manifests.insert(digest, manifest);
+        digest
+    }
+
+    pub(crate) fn events(&self, stream: &Stream) -> &[Event] {
+        self.streams.get(stream).map_or(&[], Vec::as_slice)
+    }
+
+    fn load(&self, world: &mut World, need: Need) {
+        match need {
+            Need::Stream(stream) => {
+                let events = self.events(&stream);
+                world.load(stream.clone(), events);
+            }
+            Need::Manifest(digest) => {
+                let manifest = self.manifests.get(&digest);
+                let manifest = manifest.unwrap_or_else(|| panic!("no manifest {digest}"));
+                world.load_manifest(digest, manifest.clone());
+            }
+        }
+    }
+
+    /// Answers a question, loading what it turns out to need.
+    pub(crate) fn answer<T>(
+        &self,
+        question: impl Fn(&World) -> Result<T, Halt>,
+    ) -> Result<T, Refusal> {
+        let mut world = World::new();
+        for _ in 0..1000 {
+            match question(&world) {
+                Ok(answer) => return Ok(answer),
+                Err(Halt::Refused(refusal)) => return Err(refusal),
+                Err(Halt::Need(need)) => self.load(&mut world, need),
+            }
+        }
+        panic!("a question asks for ever more");
+    }
+
+    /// Decides commands one after the other, as one append.
+    pub(crate) fn submit(
+        &mut self,
+        caller: &Caller,
+        commands: &[Command],
+        now: Timestamp,
+    ) -> Result<Decided, Refusal> {
+        let mut loaded = World::new();
+        'again: for _ in 0..1000 {
+            let (mut world, mut decided) = (loaded.clone(), Vec::new());
+            for command in commands {
+                match decide(&world, caller, command, now) {
+                    Ok(events) => {
+                        world.advance(&events);
+                        decided.extend(events);
+                    }
+                    Err(Halt::Refused(refusal)) => return Err(refusal),
+                    Err(Halt::Need(need)) => {
+                        self.load(&mut loaded, need);
+                        continue 'again;
+                    }
+                }
+            }
+            for (stream, event) in &decided {
+                let events = self.streams.entry(stream.clone()).or_default();
+                events.push(event.clone());
+            }
+            self.same_after_reload(&world, &decided);
+            return Ok(decided);
+        }
+        panic!("a decision asks for ever more");
+    }
+
+    /// What was decided on is what a fresh load of the same events gives.
+    fn same_after_reload(&self, world: &World, decided: &Decided) {
+        for (stream, _) in decided {
+            let mut fresh = World::new();
+            fresh.load(stream.clone(), self.events(stream));
+            assert_eq!(world.version(stream), fresh.version(stream), "{stream}");
+            match stream {
+                Stream::Org => assert_eq!(world.org(), fresh.org()),
+                Stream::Person(id) => assert_eq!(world.person(id), fresh.person(id)),
+                Stream::Model(id) => assert_eq!(world.model(id), fresh.model(id)),
+                Stream::Subject(id) => assert_eq!(world.subject(id), fresh.subject(id)),
+                Stream::Release(id) => assert_eq!(world.release(id), fresh.release(id)),
+                Stream::Review(id) => assert_eq!(world.review(id), fresh.review(id)),
+                Stream::System(id) => assert_eq!(world.system(id), fresh.system(id)),
+                Stream::Assignment(id) => assert_eq!(world.assignment(id), fresh.assignment(id)),
+                Stream::Bundle(id) => assert_eq!(world.bundle(id), fresh.bundle(id)),
+                Stream::Denials(_) => {}
+            }
+        }
+    }
+}
