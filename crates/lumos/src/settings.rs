@@ -82,6 +82,11 @@ pub(crate) fn load(config: Option<&Path>, data: Option<&Path>) -> Result<Loaded>
             settings.organisation.iter_mut().for_each(beside);
             settings.policies.iter_mut().for_each(beside);
             beside(&mut settings.data);
+            for registry in &mut settings.registries {
+                if let RegistrySettings::Directory(directory) = registry {
+                    beside(&mut directory.root);
+                }
+            }
             Loaded {
                 settings,
                 digest: Digest::of(text.as_bytes()),

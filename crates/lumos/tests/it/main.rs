@@ -10,5 +10,6 @@
 /// The model versions of the demo serve the tests as well.
 #[path = "../../src/commands/demo/artifacts.rs"]
 mod artifacts;
+mod commands;
 mod demo;
 mod world;

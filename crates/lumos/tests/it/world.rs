@@ -129,7 +129,11 @@ impl World {
     /// Acme's example, its settings changed by `change`, not started.
     pub(crate) fn prepared(change: impl FnOnce(String) -> String) -> Self {
         let world = Self::empty();
-        for file in ["organisation.yaml", "policy/starter.yaml", "policy/nist-ai-rmf.yaml"] {
+        for file in [
+            "organisation.yaml",
+            "policy/starter.yaml",
+            "policy/nist-ai-rmf.yaml",
+        ] {
             let text = std::fs::read(Path::new(EXAMPLES).join(file)).unwrap();
             world.write(file, text);
         }
@@ -158,13 +162,21 @@ impl World {
     /// Only founders have a first password; the administrator gives one to everybody else.
     async fn give_passwords(&mut self) {
         let administrator = self.person("administrator").await;
-        for person in administrator.get("/api/v1/people").await.as_array().unwrap() {
+        for person in administrator
+            .get("/api/v1/people")
+            .await
+            .as_array()
+            .unwrap()
+        {
             let login = person["login"].as_str().unwrap();
             if self.passwords.contains_key(login) {
                 continue;
             }
             let password = format!("the first password of {login}");
-            let path = format!("/api/v1/people/{}/password", person["person"].as_str().unwrap());
+            let path = format!(
+                "/api/v1/people/{}/password",
+                person["person"].as_str().unwrap()
+            );
             let body = json!({ "password": password });
             administrator.ask(Method::PUT, &path, &body).await.is(200);
             self.passwords.insert(login.to_owned(), password);
@@ -223,7 +235,9 @@ impl World {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut next = async || {
             let line = timeout(PATIENCE, lines.next_line()).await;
-            line.expect("it starts in time").unwrap().expect("it serves")
+            line.expect("it starts in time")
+                .unwrap()
+                .expect("it serves")
         };
         let address = next().await;
         let address = address.strip_prefix("LUMOS serves on ").unwrap().to_owned();
@@ -334,7 +348,9 @@ impl World {
         self.publish(version);
         let release = format!("triage/{version}");
         let developer = self.person("developer").await;
-        developer.until(&release, |view| view["state"] == "in review").await;
+        developer
+            .until(&release, |view| view["state"] == "in review")
+            .await;
         let path = format!("/api/v1/releases/{release}/claims");
         developer
             .ask(Method::POST, &path, &json!({ "claim": 1 }))
