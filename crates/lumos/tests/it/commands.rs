@@ -216,10 +216,10 @@ async fn what_does_not_hold_is_a_no_and_what_is_broken_an_error() {
         .await
         .is(0, "was withdrawn");
     for step in [
-        "agent:release-scanner",
-        "agent:compliance-checker",
-        "agent:approval-orchestrator",
-        "lumos.evidence.recorded.v1",
+        "agent/release-scanner",
+        "agent/compliance-checker",
+        "agent/approval-orchestrator",
+        "lumos.release.identified.v1",
         "lumos.report.recorded.v1",
         "lumos.review.opened.v1",
     ] {
@@ -254,7 +254,7 @@ async fn the_ledger_verifies_until_a_byte_changes() {
     world
         .say(&["ledger", "show"])
         .await
-        .is(0, "lumos.ledger.founded.v1");
+        .is(0, "lumos.genesis.recorded.v1");
     world
         .say(&["ledger", "checkpoint"])
         .await
@@ -367,19 +367,19 @@ async fn files_and_policies_are_judged_without_a_server() {
             "typo.yaml",
             "severity: critical",
             "severty: critical",
-            "bundle-",
+            "unknown-key",
         ),
         (
             "cel.yaml",
             "candidate.model.tier == 'high'",
             "candidate.model.tier ==",
-            "bundle-",
+            "cel-syntax",
         ),
         (
             "broken.yaml",
             "apiVersion: lumos/v1",
             "apiVersion: [",
-            "bundle-",
+            "bundle-not-yaml",
         ),
     ] {
         world.write(name, starter.replacen(from, to, 1));

@@ -1,24 +1,17 @@
 //! `lumos demo --once` tells the whole story, and leaves nothing behind.
 
-use std::path::Path;
-
 use crate::world::{World, run};
 
-/// Digests, ids, addresses and sizes differ each time.
-fn normalised(story: &str, temporary: &Path) -> String {
-    let word = |word: &str| {
-        let plain = word.trim_matches(['`', '.', ',', ':', ';', '(', ')']);
-        let digits = plain.bytes().filter(u8::is_ascii_digit).count();
-        let random = plain.starts_with("http://127.0.0.1:")
-            || plain.contains(temporary.to_str().unwrap())
-            || plain.len() > 20 && digits > 3;
-        if random {
-            word.replace(plain, "…")
-        } else {
-            word.to_owned()
-        }
+/// Addresses differ each time, and so does what exactly the changed byte breaks and how often an agent looked.
+fn normalised(story: &str) -> String {
+    let line = |line: &str| match line.split_once("verified: ") {
+        Some((before, _)) => format!("{before}verified: …"),
+        None if line.starts_with("DOES NOT VERIFY: ") => "DOES NOT VERIFY: …".to_owned(),
+        None => match line.split_once("http://127.0.0.1:") {
+            Some((before, _)) => format!("{before}…"),
+            None => line.to_owned(),
+        },
     };
-    let line = |line: &str| line.split(' ').map(word).collect::<Vec<_>>().join(" ");
     story.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
@@ -34,5 +27,5 @@ async fn the_story_is_told_once_and_nothing_is_left() {
     assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
     let home: Vec<_> = std::fs::read_dir(world.path("")).unwrap().collect();
     assert_eq!(home.len(), 1, "{home:?}");
-    insta::assert_snapshot!(normalised(&said.out, &temporary));
+    insta::assert_snapshot!(normalised(&said.out));
 }

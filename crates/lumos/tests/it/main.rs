@@ -12,4 +12,6 @@
 mod artifacts;
 mod commands;
 mod demo;
+mod foreign;
+mod minilm;
 mod world;
