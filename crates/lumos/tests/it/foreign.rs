@@ -46,7 +46,10 @@ async fn real_go_verifies_the_export_and_refuses_a_changed_one() {
         run(&mut verify, "").await
     };
     let said = verify().await.is(0, "");
-    assert!(said.out.contains("verified") || said.err.contains("verified"), "{said:?}");
+    assert!(
+        said.out.contains("verified") || said.err.contains("verified"),
+        "{said:?}"
+    );
     flip_one_byte(&world.path("export/tile/entries"));
     verify().await.is(1, "entry");
 }

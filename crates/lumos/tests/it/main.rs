@@ -10,8 +10,10 @@
 /// The model versions of the demo serve the tests as well.
 #[path = "../../src/commands/demo/artifacts.rs"]
 mod artifacts;
+mod bad_input;
 mod commands;
 mod demo;
 mod foreign;
 mod minilm;
+mod outages;
 mod world;

@@ -431,6 +431,13 @@ impl Person {
         self.ask(Method::POST, &path, &body).await
     }
 
+    /// Asks until the published checkpoint covers an entry.
+    pub(crate) async fn until_published(&self, entry: u64) {
+        let path = format!("/api/v1/ledger/entries/{entry}/proof");
+        let look = async { while self.peer.get(&path).send().await.unwrap().status != 200 {} };
+        timeout(PATIENCE, look).await.expect("it is published");
+    }
+
     /// Waits until something holds for a release.
     pub(crate) async fn until(&self, release: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let path = format!("/api/v1/releases/{release}");
