@@ -15,5 +15,6 @@ mod commands;
 mod demo;
 mod foreign;
 mod minilm;
+mod mlflow;
 mod outages;
 mod world;
