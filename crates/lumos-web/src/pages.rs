@@ -6,11 +6,11 @@ use axum::{
     extract::Request,
     http::{HeaderName, HeaderValue, header},
     middleware::{self, Next},
-    response::Response,
+    response::{IntoResponse as _, Response},
     routing::{get, post},
 };
 
-use crate::app::App;
+use crate::{app::App, problem::Problem};
 
 mod assets;
 mod frame;
@@ -76,6 +76,11 @@ pub fn router() -> Router<App> {
         .route("/runtime", get(runtime::show))
         .layer(middleware::from_fn(guarded))
         .merge(assets::router())
+}
+
+/// A problem as a page, for an address that no page has.
+pub(crate) fn refuse(problem: Problem) -> Response {
+    oops::Oops::from(problem).into_response()
 }
 
 /// Says on every page, errors included, what a browser may do with it.

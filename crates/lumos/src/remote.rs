@@ -85,6 +85,18 @@ impl Remote {
         read(self.peer.get(path).send().await?)
     }
 
+    /// `GET` with a query string.
+    ///
+    /// # Errors
+    /// A [`Refused`] answer or a failed call.
+    pub(crate) async fn look_up(&self, path: &str, query: &[(&str, &str)]) -> Result<Value> {
+        let request = self.peer.get(path);
+        let asked = query
+            .iter()
+            .fold(request, |request, (key, value)| request.query(key, value));
+        read(asked.send().await?)
+    }
+
     /// `GET` of bytes.
     ///
     /// # Errors

@@ -82,6 +82,11 @@ pub(crate) fn load(config: Option<&Path>, data: Option<&Path>) -> Result<Loaded>
             settings.organisation.iter_mut().for_each(beside);
             settings.policies.iter_mut().for_each(beside);
             beside(&mut settings.data);
+            for registry in &mut settings.registries {
+                if let RegistrySettings::Directory(directory) = registry {
+                    beside(&mut directory.root);
+                }
+            }
             Loaded {
                 settings,
                 digest: Digest::of(text.as_bytes()),
@@ -100,7 +105,23 @@ fn parse(text: &str) -> Result<Settings> {
         return Ok(Settings::default());
     }
     resolve(&mut value)?;
-    yaml_serde::from_value(value).map_err(|error| anyhow::anyhow!(with_nearest(&error.to_string())))
+    yaml_serde::from_value(value.clone()).map_err(|error| {
+        let message = with_nearest(&error.to_string());
+        match culprit(&value) {
+            Some(key) => anyhow::anyhow!("`{key}`: {message}"),
+            None => anyhow::anyhow!(message),
+        }
+    })
+}
+
+/// The key whose value cannot be used: a message about a wrong type does not say where.
+fn culprit(value: &Value) -> Option<&str> {
+    let known = |(key, value): (&Value, &Value)| {
+        let alone = Value::Mapping([(key.clone(), value.clone())].into_iter().collect());
+        yaml_serde::from_value::<Settings>(alone).is_err()
+    };
+    let mut wrong = value.as_mapping()?.iter().filter(|pair| known(*pair));
+    wrong.next()?.0.as_str()
 }
 
 /// Replaces `${NAME}` by the environment and `file:PATH` by a file's text, in every string.

@@ -179,7 +179,9 @@ fn write(init: &Init, models: &[FoundModel]) -> Result<()> {
 
 /// Starts the server once, waits for the first release to be checked, and shows the report.
 async fn first_report(file: &Path, expected: bool) -> Result<Said> {
-    let loaded = settings::load(Some(file), None)?;
+    let mut loaded = settings::load(Some(file), None)?;
+    // Only this process asks it, and the port of the settings may be taken by a server that runs already.
+    loaded.settings.listen.set_port(0);
     let extras = Extras {
         poll: Some(Duration::from_millis(500)),
         ..Extras::default()

@@ -22,8 +22,11 @@ use crate::{
 pub(super) async fn run(ledger: Ledger, common: &Common, out: &Out) -> Result<Said> {
     match ledger {
         Ledger::Show { from, limit } => {
-            let path = format!("/api/v1/ledger/entries?from={from}&limit={limit}");
-            let entries = Remote::of(common)?.get(&path).await?;
+            let (from, limit) = (from.to_string(), limit.to_string());
+            let query = [("from", from.as_str()), ("limit", limit.as_str())];
+            let entries = Remote::of(common)?
+                .look_up("/api/v1/ledger/entries", &query)
+                .await?;
             if out.json {
                 println!("{entries:#}");
                 return Ok(Said::Yes);
@@ -32,7 +35,7 @@ pub(super) async fn run(ledger: Ledger, common: &Common, out: &Out) -> Result<Sa
                 let (time, actor) = (text(e, "time"), text(e, "actor"));
                 println!(
                     "{:>6}  {time}  {actor:30} {:36} {}",
-                    e["index"],
+                    super::scalar(&e["index"]),
                     text(e, "type"),
                     text(e, "stream")
                 );

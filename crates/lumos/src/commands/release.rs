@@ -132,7 +132,7 @@ pub(super) fn show(release: &Value, out: &Out) {
     for entry in release["history"].as_array().into_iter().flatten() {
         println!(
             "  {:>6}  {}  {:30} {}",
-            entry["index"],
+            super::scalar(&entry["index"]),
             text(entry, "time"),
             text(entry, "actor"),
             text(entry, "type")

@@ -1,0 +1,20 @@
+//! The real binary as its users meet it: started as a process, asked over its command line and its API.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "all of it is test; clippy knows that only of functions marked as one"
+)]
+
+/// The model versions of the demo serve the tests as well.
+#[path = "../../src/commands/demo/artifacts.rs"]
+mod artifacts;
+mod bad_input;
+mod commands;
+mod demo;
+mod foreign;
+mod minilm;
+mod mlflow;
+mod outages;
+mod world;

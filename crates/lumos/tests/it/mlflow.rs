@@ -1,0 +1,271 @@
+//! The way of a release with the real MLflow and a real scikit-learn model, from its Python client to the
+//! alias that moves in it.
+
+use std::{net::TcpListener, path::PathBuf, process::Stdio, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE};
+use lumos_http::{Auth, Method};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::Child,
+    task::JoinSet,
+    time::timeout,
+};
+
+use crate::{
+    artifacts,
+    world::{Person, World, peer, peer_at, program, promoted, run},
+};
+
+/// MLflow needs most of a minute where nothing else runs.
+const PATIENCE: Duration = Duration::from_secs(240);
+const NAME: &str = "fraud-detector";
+
+/// A running MLflow; ends with everything it started when dropped.
+struct Mlflow {
+    address: String,
+    programs: PathBuf,
+    child: Child,
+    _log: JoinSet<()>,
+}
+
+impl Drop for Mlflow {
+    fn drop(&mut self) {
+        let id = self.child.id().and_then(|id| i32::try_from(id).ok());
+        if let Some(group) = id.and_then(rustix::process::Pid::from_raw) {
+            let kill = rustix::process::Signal::KILL;
+            drop(rustix::process::kill_process_group(group, kill));
+        }
+    }
+}
+
+impl Mlflow {
+    async fn start(programs: PathBuf, world: &World) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let folder = world.path("mlflow");
+        std::fs::create_dir(&folder).unwrap();
+        let mut child = program(programs.join("mlflow"))
+            .args(["server", "--host", "127.0.0.1", "--workers", "1"])
+            .args(["--port", &port.to_string()])
+            .args(["--backend-store-uri", "sqlite:///mlflow.db"])
+            .args(["--artifacts-destination", "./artifacts"])
+            .current_dir(folder)
+            .env("MLFLOW_DISABLE_TELEMETRY", "true")
+            .env(
+                "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY",
+                URL_SAFE.encode([7; 32]),
+            )
+            .env("MLFLOW_WEBHOOK_ALLOWED_SCHEMES", "http,https")
+            .env("MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS", "true")
+            .env("MLFLOW_WEBHOOK_CACHE_TTL", "1")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut said = String::new();
+        while !said.contains("Application startup complete") {
+            let line = timeout(PATIENCE, lines.next_line()).await;
+            let line = line.expect("MLflow starts in time").unwrap();
+            said += &line.unwrap_or_else(|| panic!("MLflow ended: {said}"));
+            said += "\n";
+        }
+        let mut log = JoinSet::new();
+        log.spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Self {
+            address: format!("http://127.0.0.1:{port}"),
+            programs,
+            child,
+            _log: log,
+        }
+    }
+
+    /// Registers the next version with MLflow's own client.
+    async fn register(&self, world: &World, iterations: u32, version: &str) {
+        let mut python = program(self.programs.join("python"));
+        python
+            .args(["-c", include_str!("register.py")])
+            .current_dir(world.path("client"))
+            .env("ITERATIONS", iterations.to_string())
+            .env("MLFLOW_DISABLE_TELEMETRY", "true")
+            .env("MLFLOW_TRACKING_URI", &self.address);
+        let said = run(&mut python, "").await;
+        said.is(0, &format!("registered {version}"));
+    }
+
+    /// The version that the alias names, as MLflow says it.
+    async fn champion(&self) -> Value {
+        let mlflow = peer_at(&self.address, Auth::None);
+        let asked = mlflow.get("api/2.0/mlflow/registered-models/alias");
+        let asked = asked.query("name", NAME).query("alias", "champion");
+        let answer: Value = asked.send().await.unwrap().json().unwrap();
+        answer["model_version"].clone()
+    }
+}
+
+fn settings(mlflow: &Mlflow, settings: String, poll_s: u32) -> String {
+    let secret = "hook-secret";
+    let address = &mlflow.address;
+    settings.replace("poll_s: 1", &format!("poll_s: {poll_s}"))
+        + &format!(
+            "  - {{kind: mlflow, name: mlflow, address: \"{address}\", webhook_secret: {secret}}}\n"
+        )
+}
+
+/// Registers the model with LUMOS and binds it to its name in MLflow.
+async fn bind(world: &World) {
+    let register = [
+        "model",
+        "register",
+        "fraud",
+        "--owner",
+        "platform",
+        "--tier",
+        "low",
+        "--policy",
+        "acme-starter",
+        "--purpose",
+        "Suggests which payments a person should look at.",
+        "--rationale",
+        "A person looks before anything happens.",
+    ];
+    world.say_as("platform", &register).await.is(0, "");
+    let bind = [
+        "model",
+        "bind",
+        "fraud",
+        "--registry",
+        "mlflow",
+        "--name",
+        NAME,
+        "--env",
+        "production",
+        "--alias",
+        "champion",
+    ];
+    world
+        .say_as("platform", &bind)
+        .await
+        .is(0, "lumos.model.bound.v1");
+}
+
+async fn gate(world: &World, code: i32, asked: &[&str]) {
+    let gate = ["gate", "--model", "fraud", "--env", "production"];
+    let said = world.say_as("platform", &[&gate, asked].concat()).await;
+    said.is(code, if code == 0 { "allow" } else { "deny" });
+}
+
+/// Has a found version claimed, measured and signed.
+async fn approve(world: &World, developer: &Person, release: &str) -> Value {
+    let view = developer
+        .until(release, |view| view["state"] == "in review")
+        .await;
+    assert_eq!(view["open_claims"], json!([1]), "{view:#}");
+    let path = format!("/api/v1/releases/{release}");
+    let claim = json!({ "claim": 1 });
+    developer
+        .ask(Method::POST, &format!("{path}/claims"), &claim)
+        .await
+        .is(200);
+    for (kind, claim) in artifacts::missing_evidence() {
+        let body = json!({ "kind": kind, "claim": claim });
+        developer
+            .ask(Method::POST, &format!("{path}/evidence"), &body)
+            .await
+            .is(200);
+    }
+    let unblocked = |view: &Value| view["reviews"][0]["record"]["blocking"] == json!([]);
+    developer.until(release, unblocked).await;
+    developer
+        .sign(release)
+        .await
+        .is_refused(403, "separation-of-duties");
+    for login in ["compliance", "expert"] {
+        world.person(login).await.sign(release).await.is(200);
+    }
+    developer.until(release, promoted).await
+}
+
+#[tokio::test]
+async fn real_mlflow_model_is_found_signed_promoted_and_allowed() {
+    let Some(folder) = peer("mlflow", "bin/mlflow") else {
+        return;
+    };
+    let site = World::empty();
+    let mlflow = Mlflow::start(folder.join("bin"), &site).await;
+    let mut world = World::acme_with(|text| settings(&mlflow, text, 900)).await;
+    artifacts::baseline(&world.path("baseline")).unwrap();
+    let card = std::fs::read(world.path("baseline/README.md")).unwrap();
+    world.write("client/card/README.md", card);
+    bind(&world).await;
+
+    let hook = format!("{}/api/v1/hooks/mlflow", world.address());
+    let init = [
+        "init",
+        "--mlflow",
+        &mlflow.address,
+        "--webhook-url",
+        &hook,
+        "--into",
+        "other",
+    ];
+    let mut init = site.lumos(&init);
+    init.env("LUMOS_MLFLOW_WEBHOOK_SECRET", "hook-secret");
+    run(&mut init, "").await.is(0, "webhook: ");
+
+    // Polling comes every quarter of an hour: what is found now, the webhook told.
+    mlflow.register(&world, 50, "1").await;
+    let developer = world.person("developer").await;
+    developer
+        .until("fraud/1", |view| view["state"] == "in review")
+        .await;
+    gate(&world, 3, &["--version", "1"]).await;
+    let view = approve(&world, &developer, "fraud/1").await;
+    let champion = mlflow.champion().await;
+    assert_eq!(champion["version"], "1");
+    assert!(
+        champion["tags"].to_string().contains("fraud/1/production"),
+        "{champion:#}"
+    );
+    gate(&world, 0, &["--version", "1"]).await;
+    gate(&world, 0, &["--digest", view["digest"].as_str().unwrap()]).await;
+    let unknown = format!("sha256:{}", "0".repeat(64));
+    gate(&world, 3, &["--digest", &unknown]).await;
+
+    // On another port the webhook finds nobody: what is found now, polling found.
+    assert!(world.stop().await.success());
+    let text = std::fs::read_to_string(world.path("lumos.yaml")).unwrap();
+    world.write("lumos.yaml", text.replace("poll_s: 900", "poll_s: 1"));
+    world.start(0).await;
+    mlflow.register(&world, 200, "2").await;
+    let developer = world.person("developer").await;
+    developer
+        .until("fraud/2", |view| view["state"] == "in review")
+        .await;
+    gate(&world, 3, &["--version", "2"]).await;
+    approve(&world, &developer, "fraud/2").await;
+    assert_eq!(mlflow.champion().await["version"], "2");
+    gate(&world, 0, &["--version", "2"]).await;
+
+    let revoke = [
+        "release",
+        "revoke",
+        "fraud/2",
+        "--env",
+        "production",
+        "--reason",
+        "a recall",
+    ];
+    world
+        .say_as("compliance", &revoke)
+        .await
+        .is(0, "lumos.approval.revoked.v1");
+    gate(&world, 3, &["--version", "2"]).await;
+    world.ledger_verifies("developer").await;
+}

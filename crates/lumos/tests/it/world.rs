@@ -1,0 +1,480 @@
+//! A LUMOS of a test's own: a home with Acme's settings, the real binary serving it, and people who ask it.
+//! Ends what it started, and nothing else.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use lumos_http::{Auth, Client, Egress, Method, Peer, Secret};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+    time::timeout,
+};
+
+/// A limit, not a pace: everything waited for announces itself.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/acme");
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "these tests are about programs that run"
+)]
+pub(crate) fn program(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+/// A peer's folder in `target/peers`, or nothing and a line that says so.
+pub(crate) fn peer(name: &str, file: &str) -> Option<PathBuf> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "where the peers lie is set from outside"
+    )]
+    let peers = std::env::var_os("LUMOS_PEERS").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers"),
+        PathBuf::from,
+    );
+    let folder = peers.join(name).canonicalize().ok();
+    let found = folder.filter(|folder| folder.join(file).exists());
+    if found.is_none() {
+        println!("skipped: {name} is not installed, run `cargo xtask peers`");
+    }
+    found
+}
+
+/// What a program said and how it ended.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Said {
+    /// The JSON it printed.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("{self:?}"))
+    }
+
+    /// Asserts the exit status and that it says `text` somewhere.
+    #[track_caller]
+    pub(crate) fn is(self, code: i32, text: &str) -> Self {
+        let said = self.out.contains(text) || self.err.contains(text);
+        assert!(
+            self.code == Some(code) && said,
+            "not {code} `{text}`: {self:#?}"
+        );
+        self
+    }
+}
+
+/// Runs a program to its end, with `input` on its standard input.
+pub(crate) async fn run(command: &mut Command, input: &str) -> Said {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // A program that wants no input may have ended already.
+    drop(stdin.write_all(input.as_bytes()).await);
+    drop(stdin);
+    let output = timeout(PATIENCE, child.wait_with_output()).await;
+    let output = output.expect("the program ends in time").unwrap();
+    Said {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// A server that runs.
+struct Server {
+    child: Child,
+    address: String,
+    vkey: String,
+    _lines: Lines<BufReader<ChildStdout>>,
+}
+
+/// A home folder and, while it runs, its server.
+pub(crate) struct World {
+    home: TempDir,
+    server: Option<Server>,
+    passwords: BTreeMap<String, String>,
+}
+
+impl World {
+    /// An empty home: no settings, so that embedded defaults hold, but for the port.
+    pub(crate) fn empty() -> Self {
+        Self {
+            home: tempfile::Builder::new()
+                .prefix("lumos-it-")
+                .tempdir()
+                .unwrap(),
+            server: None,
+            passwords: BTreeMap::new(),
+        }
+    }
+
+    /// Acme's example, its settings changed by `change`, not started.
+    pub(crate) fn prepared(change: impl FnOnce(String) -> String) -> Self {
+        let world = Self::empty();
+        for file in [
+            "organisation.yaml",
+            "policy/starter.yaml",
+            "policy/nist-ai-rmf.yaml",
+        ] {
+            let text = std::fs::read(Path::new(EXAMPLES).join(file)).unwrap();
+            world.write(file, text);
+        }
+        let settings = std::fs::read_to_string(Path::new(EXAMPLES).join("lumos.yaml")).unwrap();
+        let settings = settings
+            .replace("127.0.0.1:8417", "127.0.0.1:0")
+            .replace("poll_s: 900", "poll_s: 1");
+        world.write("lumos.yaml", change(settings));
+        std::fs::create_dir_all(world.path("models/triage")).unwrap();
+        world
+    }
+
+    /// Acme's example, running, a password for everybody.
+    pub(crate) async fn acme() -> Self {
+        Self::acme_with(|settings| settings).await
+    }
+
+    /// Acme's example with changed settings, running, a password for everybody.
+    pub(crate) async fn acme_with(change: impl FnOnce(String) -> String) -> Self {
+        let mut world = Self::prepared(change);
+        world.start(2).await;
+        world.give_passwords().await;
+        world
+    }
+
+    /// Only founders have a first password; the administrator gives one to everybody else.
+    async fn give_passwords(&mut self) {
+        let administrator = self.person("administrator").await;
+        for person in administrator
+            .get("/api/v1/people")
+            .await
+            .as_array()
+            .unwrap()
+        {
+            let login = person["login"].as_str().unwrap();
+            if self.passwords.contains_key(login) {
+                continue;
+            }
+            let password = format!("the first password of {login}");
+            let path = format!(
+                "/api/v1/people/{}/password",
+                person["person"].as_str().unwrap()
+            );
+            let body = json!({ "password": password });
+            administrator.ask(Method::PUT, &path, &body).await.is(200);
+            self.passwords.insert(login.to_owned(), password);
+        }
+    }
+
+    /// A path in the home.
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.home.path().join(path)
+    }
+
+    /// Writes a file in the home.
+    pub(crate) fn write(&self, path: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// `lumos` in this home, with nothing of the environment that the tests run in.
+    pub(crate) fn lumos(&self, args: &[&str]) -> Command {
+        let mut command = program(env!("CARGO_BIN_EXE_lumos"));
+        command
+            .args(args)
+            .current_dir(self.home.path())
+            .env_clear()
+            .env("HOME", self.home.path());
+        command
+    }
+
+    /// Runs `lumos` as whoever signed in last in this home.
+    pub(crate) async fn say(&self, args: &[&str]) -> Said {
+        run(&mut self.lumos(args), "").await
+    }
+
+    /// Runs `lumos` as the person with a login.
+    pub(crate) async fn say_as(&self, login: &str, args: &[&str]) -> Said {
+        let person = self.person(login).await;
+        let mut command = self.lumos(args);
+        run(command.env("LUMOS_TOKEN", person.credential), "").await
+    }
+
+    /// Starts `lumos serve` and reads what it says, with as many first passwords as there are founders.
+    pub(crate) async fn start(&mut self, founders: usize) {
+        self.serve(&["serve"], founders).await;
+    }
+
+    /// Starts the server with the arguments given.
+    pub(crate) async fn serve(&mut self, args: &[&str], founders: usize) {
+        let mut child = self
+            .lumos(args)
+            .env("LUMOS_LOG", "warn")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut next = async || {
+            let line = timeout(PATIENCE, lines.next_line()).await;
+            line.expect("it starts in time")
+                .unwrap()
+                .expect("it serves")
+        };
+        let address = next().await;
+        let address = address.strip_prefix("LUMOS serves on ").unwrap().to_owned();
+        let vkey = next().await.rsplit(' ').next().unwrap().to_owned();
+        if founders > 0 {
+            assert_eq!(next().await, "");
+            assert!(next().await.contains("shown this once"));
+        }
+        for _ in 0..founders {
+            let line = next().await;
+            let (login, password) = line.trim().split_once("  ").unwrap();
+            self.passwords.insert(login.to_owned(), password.to_owned());
+        }
+        self.server = Some(Server {
+            child,
+            address,
+            vkey,
+            _lines: lines,
+        });
+    }
+
+    /// Asks the server to end, and waits until it has.
+    pub(crate) async fn stop(&mut self) -> ExitStatus {
+        let mut server = self.server.take().unwrap();
+        let id = i32::try_from(server.child.id().unwrap()).unwrap();
+        let id = rustix::process::Pid::from_raw(id).unwrap();
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        let ended = timeout(PATIENCE, server.child.wait()).await;
+        ended.expect("it ends in time").unwrap()
+    }
+
+    /// Ends the server without asking: `kill -9`.
+    pub(crate) async fn kill(&mut self) {
+        let mut server = self.server.take().unwrap();
+        server.child.kill().await.unwrap();
+    }
+
+    /// Where the server listens.
+    pub(crate) fn address(&self) -> &str {
+        &self.server.as_ref().unwrap().address
+    }
+
+    /// The key that the server's ledger is verified with.
+    pub(crate) fn vkey(&self) -> &str {
+        &self.server.as_ref().unwrap().vkey
+    }
+
+    /// The password of the person with a login.
+    pub(crate) fn password(&self, login: &str) -> &str {
+        &self.passwords[login]
+    }
+
+    /// Somebody who has not signed in, or asks with a credential of their own.
+    pub(crate) fn with(&self, credential: &str) -> Person {
+        let auth = match credential {
+            "" => Auth::None,
+            credential => Auth::Bearer(Secret::new(credential)),
+        };
+        Person {
+            peer: peer_at(self.address(), auth),
+            credential: credential.to_owned(),
+            password: String::new(),
+        }
+    }
+
+    /// The person with a login, signed in.
+    pub(crate) async fn person(&self, login: &str) -> Person {
+        let password = self.password(login);
+        let body = json!({ "login": login, "password": password });
+        let nobody = self.with("");
+        let session = nobody.ask(Method::POST, "/api/v1/sessions", &body).await;
+        let mut person = self.with(session.is(200)["credential"].as_str().unwrap());
+        password.clone_into(&mut person.password);
+        person
+    }
+
+    /// Exports the ledger and verifies it offline with the server's key.
+    pub(crate) async fn ledger_verifies(&self, login: &str) {
+        let into = tempfile::tempdir().unwrap();
+        let into = into.path().to_str().unwrap();
+        self.say_as(login, &["ledger", "export", into])
+            .await
+            .is(0, "exported");
+        self.say(&["ledger", "verify", into, "--vkey", self.vkey()])
+            .await
+            .is(0, "verified");
+    }
+
+    /// The types of a release's history, oldest first.
+    pub(crate) async fn history(&self, release: &str) -> Vec<String> {
+        let reader = self.person("platform").await;
+        let view = reader.get(&format!("/api/v1/releases/{release}")).await;
+        let entries = view["history"].as_array().unwrap().iter();
+        entries
+            .map(|entry| entry["type"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// Puts a version into the directory registry and marks it complete.
+    pub(crate) fn publish(&self, version: &str) {
+        let folder = self.path("models/triage").join(version);
+        crate::artifacts::baseline(&folder).unwrap();
+        std::fs::write(folder.join(".complete"), "").unwrap();
+    }
+
+    /// Publishes a version and leads it to its approval, up to the second signature.
+    pub(crate) async fn approve(&self, version: &str) {
+        self.publish(version);
+        let release = format!("triage/{version}");
+        let developer = self.person("developer").await;
+        developer
+            .until(&release, |view| view["state"] == "in review")
+            .await;
+        let path = format!("/api/v1/releases/{release}/claims");
+        developer
+            .ask(Method::POST, &path, &json!({ "claim": 1 }))
+            .await
+            .is(200);
+        for login in ["compliance", "expert"] {
+            self.person(login).await.sign(&release).await.is(200);
+        }
+    }
+}
+
+pub(crate) fn peer_at(address: &str, auth: Auth) -> Peer {
+    let egress = Egress {
+        hosts: vec![address.to_owned()],
+        ..Egress::default()
+    };
+    Client::new(&egress).unwrap().peer(address, auth).unwrap()
+}
+
+/// An answer of the API.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    /// Asserts the status; returns the body.
+    #[track_caller]
+    pub(crate) fn is(self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{:#}", self.body);
+        self.body
+    }
+
+    /// Asserts a refusal with a status and a code.
+    #[track_caller]
+    pub(crate) fn is_refused(&self, status: u16, code: &str) {
+        let seen = (self.status, self.body["code"].as_str());
+        assert_eq!(seen, (status, Some(code)), "{:#}", self.body);
+        assert_eq!(self.body["type"], format!("urn:lumos:error:{code}"));
+    }
+}
+
+/// Somebody who asks the server.
+pub(crate) struct Person {
+    pub(crate) peer: Peer,
+    pub(crate) credential: String,
+    password: String,
+}
+
+impl Person {
+    /// Asks with a JSON body.
+    pub(crate) async fn ask(&self, method: Method, path: &str, body: &Value) -> Answer {
+        let request = self.peer.request(method, path).json_body(body);
+        answer(request.send().await.unwrap())
+    }
+
+    /// Reads what must be there.
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        answer(self.peer.get(path).send().await.unwrap()).is(200)
+    }
+
+    /// Approves the newest review of a release, with the password in the same request.
+    pub(crate) async fn sign(&self, release: &str) -> Answer {
+        let view = self.get(&format!("/api/v1/releases/{release}")).await;
+        let review = &view["reviews"][0];
+        self.sign_record(review["review"].as_str().unwrap(), &review["record_hash"])
+            .await
+    }
+
+    /// Approves a review on the record that was seen.
+    pub(crate) async fn sign_record(&self, review: &str, record: &Value) -> Answer {
+        let body = json!({
+            "verdict": "approve", "reason": "read the report and the evidence", "record": record,
+            "password": self.password,
+        });
+        let path = format!("/api/v1/reviews/{review}/signatures");
+        self.ask(Method::POST, &path, &body).await
+    }
+
+    /// Asks until the published checkpoint covers an entry.
+    pub(crate) async fn until_published(&self, entry: u64) {
+        let path = format!("/api/v1/ledger/entries/{entry}/proof");
+        let look = async { while self.peer.get(&path).send().await.unwrap().status != 200 {} };
+        timeout(PATIENCE, look).await.expect("it is published");
+    }
+
+    /// Waits until something holds for a release.
+    pub(crate) async fn until(&self, release: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        let path = format!("/api/v1/releases/{release}");
+        let mut seen = Value::Null;
+        let look = async {
+            // First the stream, then the look: nothing falls between.
+            let mut entries = self.peer.get("/api/v1/events").lines().await.unwrap();
+            loop {
+                let now = answer(self.peer.get(&path).send().await.unwrap());
+                seen = now.body;
+                if now.status == 200 && holds(&seen) {
+                    return;
+                }
+                while let Some(line) = entries.next().await.unwrap() {
+                    if line.starts_with("data:") {
+                        break;
+                    }
+                }
+            }
+        };
+        let waited = timeout(PATIENCE, look).await;
+        assert!(waited.is_ok(), "waited in vain for {release}: {seen:#}");
+        seen
+    }
+}
+
+/// An answer with JSON or text in it.
+pub(crate) fn answer(answer: lumos_http::Answer) -> Answer {
+    let text = || Value::String(String::from_utf8_lossy(&answer.body).into_owned());
+    Answer {
+        status: answer.status,
+        body: serde_json::from_slice(&answer.body).unwrap_or_else(|_| text()),
+    }
+}
+
+/// Whether the registry was seen to follow the approval.
+pub(crate) fn promoted(view: &Value) -> bool {
+    let mut promotions = view["promotions"].as_array().into_iter().flatten();
+    view["state"] == "approved" && promotions.any(|promotion| promotion["settled"] == true)
+}
