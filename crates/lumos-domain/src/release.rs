@@ -171,7 +171,7 @@ pub(crate) fn detect(
     }
     world.org()?.gate(&command.facts.environment)?;
     system::known_agents(world, &command.facts.agents)?;
-    own_source(world, command)?;
+    own_source(world, caller, command)?;
     let mut facts = command.facts.clone();
     // A submitter is the signed-in caller or nobody: it is never taken from what was sent.
     facts.submitter = caller.person().cloned();
@@ -187,7 +187,7 @@ pub const UPLOAD: &str = "upload";
 /// Refuses artifacts that are not this version's: a registry version must be the one of the same name under a
 /// binding of this model, and on a bound model nobody sends files under a name that the registry may give to
 /// other bytes. Nothing without an author is taken: unknown is a claim, too.
-fn own_source(world: &World, command: &DetectCandidate) -> Result<(), Halt> {
+fn own_source(world: &World, caller: &Caller, command: &DetectCandidate) -> Result<(), Halt> {
     let wrong = |problem: &str| {
         Err(Refusal::WrongSource {
             problem: problem.to_owned(),
@@ -195,6 +195,9 @@ fn own_source(world: &World, command: &DetectCandidate) -> Result<(), Halt> {
         .into())
     };
     let (source, model) = (&command.facts.source, world.model(&command.release.model)?);
+    if command.facts.claims.is_empty() && caller.person().is_none() {
+        return wrong("nobody is named as its author, not even as unknown");
+    }
     if source.registry.as_str() == UPLOAD {
         if !model.bindings.is_empty() {
             return wrong("this model's versions come from its registry; put the files there");
@@ -208,9 +211,6 @@ fn own_source(world: &World, command: &DetectCandidate) -> Result<(), Halt> {
     }
     if source.version != command.release.version.as_str() {
         return wrong("the version must be named as its registry names it");
-    }
-    if command.facts.claims.is_empty() {
-        return wrong("what comes from a registry states its authors, or that they are unknown");
     }
     Ok(())
 }

@@ -155,7 +155,10 @@ mod tests {
             Adapter, Backbone, Data, DecisionLogic, Documentation, Parameters, Prompt, Tools,
         };
         check("README.md", Format::Text, Documentation, false);
-        check("docs/notes.md", Format::Text, Documentation, false);
+        check("docs/notes.md", Format::Text, Prompt, false);
+        check("readme_system.txt", Format::Text, Backbone, false);
+        check("modules.json", Format::Json, DecisionLogic, false);
+        check("data/train.csv", Format::Pickle, Backbone, true);
         check("LICENSE", Format::Text, Documentation, false);
         check("LICENSE.py", Format::Python, DecisionLogic, false);
         check("README.md", Format::Pickle, Backbone, true);

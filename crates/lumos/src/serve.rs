@@ -316,7 +316,7 @@ async fn record_start(door: &Door, loaded: &Loaded) -> Result<()> {
 /// Founds an empty ledger from the settings' files, or from the embedded sandbox.
 async fn found(door: &Door, loaded: &Loaded, extras: &Extras) -> Result<BTreeMap<String, String>> {
     let settings = &loaded.settings;
-    let read = |path: &std::path::PathBuf| -> Result<(String, Vec<u8>)> {
+    let read = |path: &PathBuf| -> Result<(String, Vec<u8>)> {
         let text =
             std::fs::read(path).with_context(|| format!("reading seed `{}`", path.display()))?;
         let name = path

@@ -200,7 +200,7 @@ impl Acme {
     ) {
         let mut facts = CandidateDetected {
             source: Source {
-                registry: name("mlflow"),
+                registry: name("upload"),
                 name: "triage".to_owned(),
                 version: version.to_owned(),
             },

@@ -141,6 +141,7 @@ impl Site {
             verifier_key: signer.verifier_key().clone(),
             gatekeeper: Gatekeeper::new([1; 16]).unwrap(),
             registries: BTreeMap::new(),
+            proofs: lumos_web::proof::Hashes::default(),
             hints: mpsc::channel(1).0,
             uploads: dir.path().join("uploads"),
             origin: ORIGIN.to_owned(),
@@ -261,7 +262,7 @@ impl Site {
             release: release.clone(),
             facts: CandidateDetected {
                 source: Source {
-                    registry: "hub".parse().unwrap(),
+                    registry: "upload".parse().unwrap(),
                     name: HOSTILE.to_owned(),
                     version: "1.2".to_owned(),
                 },

@@ -307,6 +307,7 @@ fn a_promotion_is_ordered_once_after_its_assignment() {
     acme.quietly(|acme| {
         acme.submit_as("dora", "2", manifest("w2", "p1", "d1"), |facts| {
             facts.agents = agents(&["ward/intake"]);
+            facts.source.registry = name("mlflow");
         });
         acme.report("2", |_| {});
         acme.sign("ben", "2", Approve);

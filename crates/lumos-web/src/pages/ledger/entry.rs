@@ -67,7 +67,9 @@ pub(in crate::pages) async fn show(visit: Visit, Path(index): Path<u64>) -> Resu
     let proof = if index < published.size {
         Some(Proof {
             size: published.size,
-            hashes: hashes
+            hashes: visit
+                .app
+                .proofs
                 .inclusion(store, index, published.size)
                 .await?
                 .iter()
