@@ -35,7 +35,8 @@ impl Drop for Mlflow {
         let id = self.child.id().and_then(|id| i32::try_from(id).ok());
         if let Some(group) = id.and_then(rustix::process::Pid::from_raw) {
             let kill = rustix::process::Signal::KILL;
-            drop(rustix::process::kill_process_group(group, kill));
+            // It may have ended by itself.
+            let _ended: Result<(), _> = rustix::process::kill_process_group(group, kill);
         }
     }
 }
