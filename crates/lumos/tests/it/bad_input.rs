@@ -225,101 +225,47 @@ async fn upload(who: &Person) -> String {
 async fn whatever_is_sent_the_answer_is_a_problem_with_a_code() {
     let world = World::acme().await;
     let administrator = world.person("administrator").await;
-    let check =
-        async |method: Method, path: &str, kind: &str, body: &str, status: u16, code: &str| {
-            // A connection of its own: the server ends one on which too much was sent.
-            let peer = world.with(&administrator.credential).peer;
-            let request = peer.request(method, path);
-            let raw = request
-                .bytes(kind, body.as_bytes().to_vec())
-                .send()
-                .await
-                .unwrap();
-            let media = raw.header("content-type").to_owned();
-            answer(raw).is_refused(status, code);
-            assert_eq!(media, "application/problem+json", "{path}");
-        };
-    let (post, put, get) = (Method::POST, Method::PUT, Method::GET);
-    let json = "application/json";
+    let check = async |method: Method, path: &str, body: &[&str; 2], status: u16, code: &str| {
+        // A connection of its own: the server ends one on which too much was sent.
+        let peer = world.with(&administrator.credential).peer;
+        let [kind, body] = body.map(str::to_owned);
+        let request = peer.request(method, path).bytes(&kind, body.into_bytes());
+        let raw = request.send().await.unwrap();
+        let media = raw.header("content-type").to_owned();
+        answer(raw).is_refused(status, code);
+        assert_eq!(media, "application/problem+json", "{path}");
+    };
+    let json = |text| ["application/json", text];
     let session = "/api/v1/sessions";
-    check(post.clone(), session, json, "{", 400, "bad-request").await;
-    check(
-        post.clone(),
-        session,
-        json,
-        r#"{"login":"a"}"#,
-        422,
-        "bad-request",
-    )
-    .await;
     let extra = r#"{"login":"a","password":"b","admin":true}"#;
-    check(post.clone(), session, json, extra, 422, "bad-request").await;
-    check(
-        post.clone(),
-        session,
-        "text/plain",
-        "{}",
-        415,
-        "bad-request",
-    )
-    .await;
-    check(
-        get.clone(),
-        "/api/v1/absent",
-        json,
-        "",
-        404,
-        "unknown-thing",
-    )
-    .await;
-    check(put.clone(), session, json, "{}", 405, "bad-request").await;
-    check(
-        get.clone(),
-        "/api/v1/releases/a@b/1",
-        json,
-        "",
-        422,
-        "bad-name",
-    )
-    .await;
-    check(
-        get.clone(),
-        "/api/v1/ledger/entries/x",
-        json,
-        "",
-        400,
-        "bad-name",
-    )
-    .await;
-    check(
-        get,
-        "/api/v1/ledger/entries/99999",
-        json,
-        "",
-        404,
-        "unknown-thing",
-    )
-    .await;
+    for (body, status) in [
+        (json("{"), 400),
+        (json(r#"{"login":"a"}"#), 422),
+        (json(extra), 422),
+        (["text/plain", "{}"], 415),
+    ] {
+        check(Method::POST, session, &body, status, "bad-request").await;
+    }
+    check(Method::PUT, session, &json("{}"), 405, "bad-request").await;
+    for (path, status, code) in [
+        ("/api/v1/absent", 404, "unknown-thing"),
+        ("/api/v1/releases/a@b/1", 422, "bad-name"),
+        ("/api/v1/ledger/entries/x", 400, "bad-name"),
+        ("/api/v1/ledger/entries/99999", 404, "unknown-thing"),
+    ] {
+        check(Method::GET, path, &json(""), status, code).await;
+    }
     let long = format!(r#"{{"rights":["{}"]}}"#, "x".repeat(5 << 20));
     check(
-        put.clone(),
+        Method::PUT,
         "/api/v1/roles/r",
-        json,
-        &long,
+        &json(&long),
         413,
         "bad-request",
     )
     .await;
     let traversal = "/api/v1/uploads/u/files/..%2f..%2fkeys";
-    check(
-        put,
-        traversal,
-        "application/octet-stream",
-        "x",
-        404,
-        "unknown-thing",
-    )
-    .await;
+    check(Method::PUT, traversal, &json("x"), 404, "unknown-thing").await;
     let compliance = world.person("compliance").await;
     let policy = compliance.peer.post("/api/v1/policies");
     let policy = policy.bytes("application/yaml", b"a: [".to_vec());

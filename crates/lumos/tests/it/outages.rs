@@ -93,7 +93,7 @@ async fn a_server_killed_while_it_promotes_promotes_once() {
         assert_eq!(marker.exists(), !happened);
         check_once(&world, "triage/1.0", &[INTENDED, OBSERVED]).await;
         world
-            .say_as("platform", &["check"])
+            .say_as("platform", "check")
             .await
             .is(0, "0 dead letter(s)");
         world.ledger_verifies("developer").await;

@@ -12,7 +12,7 @@ async fn settings_that_make_no_sense_are_refused_by_name() {
             assert!(settings.contains(from));
             settings.replace(from, to)
         });
-        world.say(&["serve"]).await.is(1, expected);
+        world.say("serve").await.is(1, expected);
     }
     check("listen:", "lisen:", "did you mean `listen`?").await;
     check("root:", "rot:", "did you mean `root`?").await;
@@ -56,7 +56,7 @@ async fn a_broken_organisation_founds_nothing() {
         ),
     ] {
         world.write("organisation.yaml", whole.replacen(from, to, 1));
-        world.say(&["serve"]).await.is(1, expected);
+        world.say("serve").await.is(1, expected);
     }
     world.write("organisation.yaml", whole);
     world.start(2).await;
@@ -66,9 +66,9 @@ async fn a_broken_organisation_founds_nothing() {
 #[tokio::test]
 async fn one_data_directory_has_one_server() {
     let world = World::acme().await;
-    world.say(&["serve"]).await.is(1, "code data-dir-in-use");
+    world.say("serve").await.is(1, "code data-dir-in-use");
     world
-        .say_as("platform", &["check"])
+        .say_as("platform", "check")
         .await
         .is(0, "server: ready");
 }
@@ -92,7 +92,7 @@ async fn an_old_copy_of_the_ledger_does_not_start_again() {
     world.kill().await;
     std::fs::rename(&data, world.path("new")).unwrap();
     std::fs::rename(&old, &data).unwrap();
-    world.say(&["serve"]).await.is(1, "code behind-anchor");
+    world.say("serve").await.is(1, "code behind-anchor");
 
     // The way out is to put back what is newer.
     std::fs::remove_dir_all(&data).unwrap();
