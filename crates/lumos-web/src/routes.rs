@@ -24,10 +24,6 @@ pub fn router(app: App) -> Router {
 }
 
 /// Nothing is here: said to a program as a problem, to a person as a page.
-#[expect(
-    clippy::unused_async,
-    reason = "a handler is async, whether it waits or not"
-)]
 async fn absent(uri: Uri) -> Response {
     let problem = Problem::not_found("such address");
     if uri.path().starts_with("/api/") {
@@ -37,10 +33,6 @@ async fn absent(uri: Uri) -> Response {
     }
 }
 
-#[expect(
-    clippy::unused_async,
-    reason = "a handler is async, whether it waits or not"
-)]
 async fn wrong_method(method: Method, uri: Uri) -> Problem {
     let detail = format!("`{}` does not answer to {method}", uri.path());
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "bad-request", detail)

@@ -270,6 +270,9 @@ async fn show(
         version: name(&version)?,
     };
     who.must(&app, Right::Read, Some(&id.model)).await?;
+    let store = &*app.door.ports().store;
+    // First the state, then what explains it: who waits for a state must find its review with it.
+    let state = views::releases::state_of(store, &id).await?;
     let release = app
         .door
         .ask(|world| Ok(world.release(&id)?.clone()))
@@ -277,7 +280,6 @@ async fn show(
     let source = release
         .source
         .ok_or_else(|| Problem::not_found("such release"))?;
-    let store = &*app.door.ports().store;
     let rows = views::reviews::of_release(store, id.model.as_str(), id.version.as_str()).await?;
     let mut history = app.door.history(&Stream::Release(id.clone())).await?;
     let mut reviews = Vec::new();
@@ -290,7 +292,6 @@ async fn show(
         reviews.push(super::reviews::view(&app, &row.review).await?);
     }
     history.sort_by_key(|entry| entry.index);
-    let state = views::releases::state_of(store, &id).await?;
     Ok(Json(ReleaseView {
         model,
         version,

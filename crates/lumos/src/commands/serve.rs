@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
+use tokio::signal::unix::{Signal, SignalKind};
 
 use super::{Out, Said, text};
 use crate::{
@@ -14,6 +15,8 @@ use crate::{
 pub(super) async fn run(common: &Common) -> Result<Said> {
     let loaded = settings::load(common.config.as_deref(), common.data.as_deref())?;
     let running = start(&loaded, Extras::default()).await?;
+    // Before it is said that it serves: who reads that may ask it to end at once.
+    let asked = asked_to_stop();
     println!("LUMOS serves on http://{}", running.address);
     println!(
         "ledger {} with key {}",
@@ -33,21 +36,26 @@ pub(super) async fn run(common: &Common) -> Result<Said> {
             println!("second founder joins (`lumos user leave-sandbox LOGIN`).");
         }
     }
-    running.until(asked_to_stop()).await?;
+    running.until(asked).await?;
     Ok(Said::Yes)
 }
 
-/// Returns when the process is asked to end.
-pub(super) async fn asked_to_stop() {
-    let interrupt = tokio::signal::ctrl_c();
-    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = interrupt => {}
-                _ = terminate.recv() => {}
-            }
+/// Completes when the process is asked to end. The request counts from this call on, not from the first poll.
+pub(super) fn asked_to_stop() -> impl Future<Output = ()> {
+    let asked = |kind| tokio::signal::unix::signal(kind);
+    let (interrupt, terminate) = (
+        asked(SignalKind::interrupt()),
+        asked(SignalKind::terminate()),
+    );
+    async move {
+        let until = async |signal: std::io::Result<Signal>| match signal {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        };
+        tokio::select! {
+            () = until(interrupt) => {}
+            () = until(terminate) => {}
         }
-        Err(_) => drop(interrupt.await),
     }
 }
 

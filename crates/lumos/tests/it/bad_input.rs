@@ -9,122 +9,6 @@ use sha2::Sha256;
 
 use crate::world::{Answer, Person, World, answer};
 
-#[tokio::test]
-async fn settings_that_make_no_sense_are_refused_by_name() {
-    async fn check(from: &str, to: &str, expected: &str) {
-        let world = World::prepared(|settings| {
-            assert!(settings.contains(from));
-            settings.replace(from, to)
-        });
-        world.say(&["serve"]).await.is(1, expected);
-    }
-    check("listen:", "lisen:", "did you mean `listen`?").await;
-    check("root:", "rot:", "did you mean `root`?").await;
-    check("poll_s: 1", "poll_s: soon", "poll_s").await;
-    check("poll_s: 1", "poll_s: [", "it is not YAML").await;
-    check(
-        "poll_s: 1",
-        "poll_s: ${LUMOS_ABSENT}",
-        "`LUMOS_ABSENT` is not set",
-    )
-    .await;
-    check("kind: directory", "kind: floppy", "floppy").await;
-    check("starter.yaml", "absent.yaml", "absent.yaml").await;
-    check("[administrator, risk]", "[administrator, ghost]", "`ghost`").await;
-    check(
-        "[administrator, risk]",
-        "[risk, risk]",
-        "two different people",
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn a_broken_organisation_founds_nothing() {
-    let mut world = World::prepared(|settings| settings);
-    let whole = std::fs::read_to_string(world.path("organisation.yaml")).unwrap();
-    for (from, to, expected) in [
-        ("people:", "peeple:", "`peeple`"),
-        ("login: expert", "login: [", "organisation.yaml"),
-        (
-            "login: expert",
-            "login: security",
-            "`security` appears twice",
-        ),
-        ("owner: platform", "owner: ghost", "`ghost`"),
-        ("rights", "rights", ""),
-        ("domain-expert: [read]", "domain-expert: [reed]", "reed"),
-        (
-            "{role: domain-expert, count: 2}",
-            "{role: ghosts}",
-            "ghosts",
-        ),
-    ] {
-        if expected.is_empty() {
-            continue;
-        }
-        world.write("organisation.yaml", whole.replacen(from, to, 1));
-        world.say(&["serve"]).await.is(1, expected);
-    }
-    world.write("organisation.yaml", whole);
-    world.start(2).await;
-    world.ledger_verifies("risk").await;
-}
-
-#[tokio::test]
-async fn one_data_directory_has_one_server() {
-    let world = World::acme().await;
-    world.say(&["serve"]).await.is(1, "code data-dir-in-use");
-    world
-        .say_as("platform", &["check"])
-        .await
-        .is(0, "server: ready");
-}
-
-#[tokio::test]
-async fn an_old_copy_of_the_ledger_does_not_start_again() {
-    let mut world = World::prepared(|settings| settings);
-    world.start(2).await;
-    assert!(world.stop().await.success());
-    let (data, old) = (world.path("lumos-data"), world.path("old"));
-    copy(&data, &old);
-
-    world.start(0).await;
-    let administrator = world.person("administrator").await;
-    let body = json!({ "rights": ["read"] });
-    let path = "/api/v1/roles/late-role";
-    let made = administrator.ask(Method::PUT, path, &body).await.is(200);
-    administrator
-        .until_published(made["entry"].as_u64().unwrap())
-        .await;
-    world.kill().await;
-    std::fs::rename(&data, world.path("new")).unwrap();
-    std::fs::rename(&old, &data).unwrap();
-    world.say(&["serve"]).await.is(1, "code behind-anchor");
-
-    // The way out is to put back what is newer.
-    std::fs::remove_dir_all(&data).unwrap();
-    std::fs::rename(world.path("new"), &data).unwrap();
-    world.start(0).await;
-    let reader = world.person("risk").await;
-    let roles = reader.get("/api/v1/roles").await;
-    assert!(roles.to_string().contains("late-role"));
-    world.ledger_verifies("risk").await;
-}
-
-fn copy(from: &std::path::Path, into: &std::path::Path) {
-    std::fs::create_dir(into).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = into.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
 /// A delivery as MLflow sends it.
 struct Delivery<'a> {
     registry: &'a str,
@@ -341,110 +225,51 @@ async fn upload(who: &Person) -> String {
 async fn whatever_is_sent_the_answer_is_a_problem_with_a_code() {
     let world = World::acme().await;
     let administrator = world.person("administrator").await;
-    let check =
-        async |method: Method, path: &str, kind: &str, body: &str, status: u16, code: &str| {
-            // A connection of its own: the server ends one on which too much was sent.
-            let peer = world.with(&administrator.credential).peer;
-            let request = peer.request(method, path);
-            let raw = request
-                .bytes(kind, body.as_bytes().to_vec())
-                .send()
-                .await
-                .unwrap();
-            let media = raw.header("content-type").to_owned();
-            answer(raw).is_refused(status, code);
-            assert_eq!(media, "application/problem+json", "{path}");
-        };
-    let (post, put, get) = (Method::POST, Method::PUT, Method::GET);
-    let json = "application/json";
+    let check = async |method: Method, path: &str, body: &[&str; 2], status: u16, code: &str| {
+        // A connection of its own: the server ends one on which too much was sent.
+        let peer = world.with(&administrator.credential).peer;
+        let [kind, body] = body.map(str::to_owned);
+        let request = peer.request(method, path).bytes(&kind, body.into_bytes());
+        let raw = request.send().await.unwrap();
+        let media = raw.header("content-type").to_owned();
+        answer(raw).is_refused(status, code);
+        assert_eq!(media, "application/problem+json", "{path}");
+    };
+    let json = |text| ["application/json", text];
     let session = "/api/v1/sessions";
-    check(post.clone(), session, json, "{", 400, "bad-request").await;
-    check(
-        post.clone(),
-        session,
-        json,
-        r#"{"login":"a"}"#,
-        422,
-        "bad-request",
-    )
-    .await;
     let extra = r#"{"login":"a","password":"b","admin":true}"#;
-    check(post.clone(), session, json, extra, 422, "bad-request").await;
-    check(
-        post.clone(),
-        session,
-        "text/plain",
-        "{}",
-        415,
-        "bad-request",
-    )
-    .await;
-    check(
-        get.clone(),
-        "/api/v1/absent",
-        json,
-        "",
-        404,
-        "unknown-thing",
-    )
-    .await;
-    check(put.clone(), session, json, "{}", 405, "bad-request").await;
-    check(
-        get.clone(),
-        "/api/v1/releases/a@b/1",
-        json,
-        "",
-        422,
-        "bad-name",
-    )
-    .await;
-    check(
-        get.clone(),
-        "/api/v1/ledger/entries/x",
-        json,
-        "",
-        400,
-        "bad-name",
-    )
-    .await;
-    check(
-        get,
-        "/api/v1/ledger/entries/99999",
-        json,
-        "",
-        404,
-        "unknown-thing",
-    )
-    .await;
+    for (body, status) in [
+        (json("{"), 400),
+        (json(r#"{"login":"a"}"#), 422),
+        (json(extra), 422),
+        (["text/plain", "{}"], 415),
+    ] {
+        check(Method::POST, session, &body, status, "bad-request").await;
+    }
+    check(Method::PUT, session, &json("{}"), 405, "bad-request").await;
+    for (path, status, code) in [
+        ("/api/v1/absent", 404, "unknown-thing"),
+        ("/api/v1/releases/a@b/1", 422, "bad-name"),
+        ("/api/v1/ledger/entries/x", 400, "bad-name"),
+        ("/api/v1/ledger/entries/99999", 404, "unknown-thing"),
+    ] {
+        check(Method::GET, path, &json(""), status, code).await;
+    }
     let long = format!(r#"{{"rights":["{}"]}}"#, "x".repeat(5 << 20));
     check(
-        put.clone(),
+        Method::PUT,
         "/api/v1/roles/r",
-        json,
-        &long,
+        &json(&long),
         413,
         "bad-request",
     )
     .await;
     let traversal = "/api/v1/uploads/u/files/..%2f..%2fkeys";
-    check(
-        put,
-        traversal,
-        "application/octet-stream",
-        "x",
-        404,
-        "unknown-thing",
-    )
-    .await;
-    check(
-        post,
-        "/api/v1/policies",
-        "application/yaml",
-        "a: [",
-        422,
-        "bundle-not-yaml",
-    )
-    .await;
+    check(Method::PUT, traversal, &json("x"), 404, "unknown-thing").await;
+    let compliance = world.person("compliance").await;
+    let policy = compliance.peer.post("/api/v1/policies");
+    let policy = policy.bytes("application/yaml", b"a: [".to_vec());
+    answer(policy.send().await.unwrap()).is_refused(422, "bundle-not-yaml");
 }
 
 #[tokio::test]

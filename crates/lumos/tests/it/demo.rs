@@ -20,7 +20,7 @@ async fn the_story_is_told_once_and_nothing_is_left() {
     let world = World::empty();
     let temporary = world.path("tmp");
     std::fs::create_dir(&temporary).unwrap();
-    let mut demo = world.lumos(&["demo", "--once"]);
+    let mut demo = world.lumos("demo --once");
     let said = run(demo.env("TMPDIR", &temporary), "").await;
     assert_eq!(said.code, Some(0), "{said:#?}");
     assert_eq!(said.err, "");

@@ -26,7 +26,7 @@ async fn real_go_verifies_the_export_and_refuses_a_changed_one() {
     let developer = world.person("developer").await;
     developer.until("triage/1.0", crate::world::promoted).await;
     world
-        .say_as("developer", &["ledger", "export", "export"])
+        .say_as("developer", "ledger export export")
         .await
         .is(0, "exported");
     let vkey = world.vkey().to_owned();

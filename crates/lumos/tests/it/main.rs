@@ -9,6 +9,7 @@
 
 /// The model versions of the demo serve the tests as well.
 #[path = "../../src/commands/demo/artifacts.rs"]
+#[expect(dead_code, reason = "the demo has more versions to tell about")]
 mod artifacts;
 mod bad_input;
 mod commands;
@@ -16,5 +17,8 @@ mod demo;
 mod foreign;
 mod minilm;
 mod mlflow;
+mod offline;
 mod outages;
+mod people;
+mod settings;
 mod world;

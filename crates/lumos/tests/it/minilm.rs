@@ -27,19 +27,9 @@ async fn real_minilm_contradicts_itself_about_its_licence() {
     };
     let world = World::acme().await;
     link_tree(&wheel, &world.path("minilm"));
-    let submit = [
-        "submit",
-        "minilm",
-        "--model",
-        "triage",
-        "--version",
-        "minilm-1",
-        "--env",
-        "production",
-        "--wait",
-    ];
+    let submit = "submit minilm --model triage --version minilm-1 --env production --wait";
     let developer = world.person("developer").await;
-    let mut command = world.lumos(&submit);
+    let mut command = world.lumos(submit);
     let said = run(command.env("LUMOS_TOKEN", &developer.credential), "").await;
     // It brings no evaluation and no way back: blocked, and said so.
     said.is(3, "blocks: ACME-OPS-001");
@@ -58,7 +48,7 @@ async fn real_minilm_contradicts_itself_about_its_licence() {
     );
 
     let scanned = world
-        .say(&["scan", "minilm"])
+        .say("scan minilm")
         .await
         .is(0, "licences contradict each other");
     assert!(

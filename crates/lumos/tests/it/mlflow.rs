@@ -35,7 +35,8 @@ impl Drop for Mlflow {
         let id = self.child.id().and_then(|id| i32::try_from(id).ok());
         if let Some(group) = id.and_then(rustix::process::Pid::from_raw) {
             let kill = rustix::process::Signal::KILL;
-            drop(rustix::process::kill_process_group(group, kill));
+            // It may have ended by itself.
+            let _ended: Result<(), _> = rustix::process::kill_process_group(group, kill);
         }
     }
 }
@@ -120,44 +121,20 @@ fn settings(mlflow: &Mlflow, settings: String, poll_s: u32) -> String {
 
 /// Registers the model with LUMOS and binds it to its name in MLflow.
 async fn bind(world: &World) {
-    let register = [
-        "model",
-        "register",
-        "fraud",
-        "--owner",
-        "platform",
-        "--tier",
-        "low",
-        "--policy",
-        "acme-starter",
-        "--purpose",
-        "Suggests which payments a person should look at.",
-        "--rationale",
-        "A person looks before anything happens.",
-    ];
-    world.say_as("platform", &register).await.is(0, "");
-    let bind = [
-        "model",
-        "bind",
-        "fraud",
-        "--registry",
-        "mlflow",
-        "--name",
-        NAME,
-        "--env",
-        "production",
-        "--alias",
-        "champion",
-    ];
+    let register = "model register fraud --owner platform --tier low --policy acme-starter
+        --purpose 'Suggests which payments a person should look at.'
+        --rationale 'A person looks before anything happens.'";
+    world.say_as("platform", register).await.is(0, "");
+    let bind = "model bind fraud --registry mlflow --name fraud-detector --env production --alias champion";
     world
-        .say_as("platform", &bind)
+        .say_as("platform", bind)
         .await
         .is(0, "lumos.model.bound.v1");
 }
 
-async fn gate(world: &World, code: i32, asked: &[&str]) {
-    let gate = ["gate", "--model", "fraud", "--env", "production"];
-    let said = world.say_as("platform", &[&gate, asked].concat()).await;
+async fn gate(world: &World, code: i32, asked: &str) {
+    let gate = format!("gate --model fraud --env production {asked}");
+    let said = world.say_as("platform", &gate).await;
     said.is(code, if code == 0 { "allow" } else { "deny" });
 }
 
@@ -206,15 +183,10 @@ async fn real_mlflow_model_is_found_signed_promoted_and_allowed() {
     bind(&world).await;
 
     let hook = format!("{}/api/v1/hooks/mlflow", world.address());
-    let init = [
-        "init",
-        "--mlflow",
-        &mlflow.address,
-        "--webhook-url",
-        &hook,
-        "--into",
-        "other",
-    ];
+    let init = format!(
+        "init --mlflow {} --webhook-url {hook} --into other",
+        mlflow.address
+    );
     let mut init = site.lumos(&init);
     init.env("LUMOS_MLFLOW_WEBHOOK_SECRET", "hook-secret");
     run(&mut init, "").await.is(0, "webhook: ");
@@ -225,7 +197,7 @@ async fn real_mlflow_model_is_found_signed_promoted_and_allowed() {
     developer
         .until("fraud/1", |view| view["state"] == "in review")
         .await;
-    gate(&world, 3, &["--version", "1"]).await;
+    gate(&world, 3, "--version 1").await;
     let view = approve(&world, &developer, "fraud/1").await;
     let champion = mlflow.champion().await;
     assert_eq!(champion["version"], "1");
@@ -233,10 +205,10 @@ async fn real_mlflow_model_is_found_signed_promoted_and_allowed() {
         champion["tags"].to_string().contains("fraud/1/production"),
         "{champion:#}"
     );
-    gate(&world, 0, &["--version", "1"]).await;
-    gate(&world, 0, &["--digest", view["digest"].as_str().unwrap()]).await;
-    let unknown = format!("sha256:{}", "0".repeat(64));
-    gate(&world, 3, &["--digest", &unknown]).await;
+    gate(&world, 0, "--version 1").await;
+    let digest = view["digest"].as_str().unwrap();
+    gate(&world, 0, &format!("--digest {digest}")).await;
+    gate(&world, 3, &format!("--digest sha256:{}", "0".repeat(64))).await;
 
     // On another port the webhook finds nobody: what is found now, polling found.
     assert!(world.stop().await.success());
@@ -248,24 +220,16 @@ async fn real_mlflow_model_is_found_signed_promoted_and_allowed() {
     developer
         .until("fraud/2", |view| view["state"] == "in review")
         .await;
-    gate(&world, 3, &["--version", "2"]).await;
+    gate(&world, 3, "--version 2").await;
     approve(&world, &developer, "fraud/2").await;
     assert_eq!(mlflow.champion().await["version"], "2");
-    gate(&world, 0, &["--version", "2"]).await;
+    gate(&world, 0, "--version 2").await;
 
-    let revoke = [
-        "release",
-        "revoke",
-        "fraud/2",
-        "--env",
-        "production",
-        "--reason",
-        "a recall",
-    ];
+    let revoke = "release revoke fraud/2 --env production --reason 'a recall'";
     world
-        .say_as("compliance", &revoke)
+        .say_as("compliance", revoke)
         .await
         .is(0, "lumos.approval.revoked.v1");
-    gate(&world, 3, &["--version", "2"]).await;
+    gate(&world, 3, "--version 2").await;
     world.ledger_verifies("developer").await;
 }

@@ -2,6 +2,7 @@
 
 use lumos_http::Method;
 use serde_json::{Value, json};
+use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::world::{Person, World, promoted};
 
@@ -92,7 +93,7 @@ async fn a_server_killed_while_it_promotes_promotes_once() {
         assert_eq!(marker.exists(), !happened);
         check_once(&world, "triage/1.0", &[INTENDED, OBSERVED]).await;
         world
-            .say_as("platform", &["check"])
+            .say_as("platform", "check")
             .await
             .is(0, "0 dead letter(s)");
         world.ledger_verifies("developer").await;
@@ -138,4 +139,51 @@ async fn a_server_killed_while_it_scans_scans_again() {
         0
     );
     world.ledger_verifies("developer").await;
+}
+
+#[tokio::test]
+async fn a_server_killed_while_it_writes_keeps_what_it_acknowledged() {
+    let mut world = World::acme().await;
+    let (send, mut acknowledged) = mpsc::unbounded_channel();
+    let mut writers = JoinSet::new();
+    for writer in 0..4 {
+        let administrator = world.person("administrator").await;
+        let send = send.clone();
+        writers.spawn(async move {
+            for n in 0.. {
+                let role = format!("role-{writer}-{n}");
+                let put = administrator.peer.put(&format!("/api/v1/roles/{role}"));
+                let Ok(answer) = put.json_body(&json!({ "rights": ["read"] })).send().await else {
+                    return;
+                };
+                assert_eq!(answer.status, 200);
+                send.send(role).unwrap();
+            }
+        });
+    }
+    drop(send);
+    let mut roles = Vec::new();
+    for _ in 0..50 {
+        roles.push(acknowledged.recv().await.unwrap());
+    }
+    world.kill().await;
+    while let Some(role) = acknowledged.recv().await {
+        roles.push(role);
+    }
+    while let Some(ended) = writers.join_next().await {
+        ended.unwrap();
+    }
+    world.start(0).await;
+    let reader = world.person("risk").await;
+    let kept = reader.get("/api/v1/roles").await;
+    let kept: Vec<_> = kept
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|role| &role["role"])
+        .collect();
+    for role in roles {
+        assert!(kept.iter().any(|kept| **kept == role), "{role} was lost");
+    }
+    world.ledger_verifies("risk").await;
 }

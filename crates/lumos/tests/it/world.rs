@@ -51,6 +51,16 @@ pub(crate) fn peer(name: &str, file: &str) -> Option<PathBuf> {
     found
 }
 
+/// The words of a line as a shell would split it: 'these two' are one.
+fn words(line: &str) -> Vec<&str> {
+    let quoted = line.split('\'').enumerate();
+    let words = quoted.flat_map(|(n, part)| match n % 2 {
+        0 => part.split_whitespace().collect(),
+        _ => vec![part],
+    });
+    words.collect()
+}
+
 /// What a program said and how it ended.
 #[derive(Debug)]
 pub(crate) struct Said {
@@ -197,10 +207,10 @@ impl World {
     }
 
     /// `lumos` in this home, with nothing of the environment that the tests run in.
-    pub(crate) fn lumos(&self, args: &[&str]) -> Command {
+    pub(crate) fn lumos(&self, line: &str) -> Command {
         let mut command = program(env!("CARGO_BIN_EXE_lumos"));
         command
-            .args(args)
+            .args(words(line))
             .current_dir(self.home.path())
             .env_clear()
             .env("HOME", self.home.path());
@@ -208,26 +218,35 @@ impl World {
     }
 
     /// Runs `lumos` as whoever signed in last in this home.
-    pub(crate) async fn say(&self, args: &[&str]) -> Said {
-        run(&mut self.lumos(args), "").await
+    pub(crate) async fn say(&self, line: &str) -> Said {
+        run(&mut self.lumos(line), "").await
     }
 
     /// Runs `lumos` as the person with a login.
-    pub(crate) async fn say_as(&self, login: &str, args: &[&str]) -> Said {
+    pub(crate) async fn say_as(&self, login: &str, line: &str) -> Said {
         let person = self.person(login).await;
-        let mut command = self.lumos(args);
+        let mut command = self.lumos(line);
         run(command.env("LUMOS_TOKEN", person.credential), "").await
+    }
+
+    /// Runs one line after the other; each ends with a status and says a text somewhere.
+    pub(crate) async fn check(&self, rows: &[(&str, i32, &str)]) {
+        for (line, code, text) in rows {
+            self.say(line).await.is(*code, text);
+        }
+    }
+
+    /// The same, each as the person with a login.
+    pub(crate) async fn check_as(&self, rows: &[(&str, &str, i32, &str)]) {
+        for (login, line, code, text) in rows {
+            self.say_as(login, line).await.is(*code, text);
+        }
     }
 
     /// Starts `lumos serve` and reads what it says, with as many first passwords as there are founders.
     pub(crate) async fn start(&mut self, founders: usize) {
-        self.serve(&["serve"], founders).await;
-    }
-
-    /// Starts the server with the arguments given.
-    pub(crate) async fn serve(&mut self, args: &[&str], founders: usize) {
         let mut child = self
-            .lumos(args)
+            .lumos("serve")
             .env("LUMOS_LOG", "warn")
             .stdout(Stdio::piped())
             .spawn()
@@ -317,13 +336,11 @@ impl World {
     /// Exports the ledger and verifies it offline with the server's key.
     pub(crate) async fn ledger_verifies(&self, login: &str) {
         let into = tempfile::tempdir().unwrap();
-        let into = into.path().to_str().unwrap();
-        self.say_as(login, &["ledger", "export", into])
-            .await
-            .is(0, "exported");
-        self.say(&["ledger", "verify", into, "--vkey", self.vkey()])
-            .await
-            .is(0, "verified");
+        let (into, vkey) = (into.path().display(), self.vkey());
+        let export = format!("ledger export {into}");
+        self.say_as(login, &export).await.is(0, "exported");
+        let verify = format!("ledger verify {into} --vkey {vkey}");
+        self.say(&verify).await.is(0, "verified");
     }
 
     /// The types of a release's history, oldest first.
