@@ -11,7 +11,7 @@ use crate::{
     facts::{Cause, ReportFacts, ReviewRecord},
     id::{AgentRef, AssignmentId, Digest, Environment, ModelName, ReleaseId, ReviewId},
     manifest::Change,
-    model::{self, Model},
+    model,
     refusal::Refusal,
     release::{self, Release},
     rules::{ReviewRules, Slot},
@@ -58,15 +58,7 @@ pub fn outlook(
         })?
         .clone();
     let model = model::registered(world, &id.model)?;
-    let (change, running) = computed_change(
-        world,
-        release,
-        digest,
-        environment,
-        &agents,
-        (&id.model, model),
-        now,
-    )?;
+    let (change, running) = computed_change(world, id, digest, environment, &agents, now)?;
     let rules = world.org()?.rules()?;
     let depth = rules.depth(
         environment,
@@ -89,13 +81,13 @@ pub fn outlook(
 /// that runs nothing of this model makes it incomparable, which counts as backbone (DECISIONS 8).
 fn computed_change(
     world: &World,
-    release: &Release,
+    id: &ReleaseId,
     digest: Digest,
     environment: &Environment,
     agents: &BTreeSet<AgentRef>,
-    (name, model): (&ModelName, &Model),
     now: Timestamp,
 ) -> Result<(Change, Option<Digest>), Halt> {
+    let (release, model) = (world.release(id)?, world.model(&id.model)?);
     let mut running = BTreeSet::new();
     for agent in agents {
         let id = AssignmentId {
@@ -106,7 +98,7 @@ fn computed_change(
         let current = world
             .assignment(&id)?
             .current()
-            .filter(|a| a.release.model == *name);
+            .filter(|a| a.release.model == id.model);
         running.insert(match current {
             Some(current) => measure(world, &current.approval, current.digest, now)?,
             None => None,

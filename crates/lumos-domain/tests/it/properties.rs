@@ -161,7 +161,7 @@ proptest! {
 fn random_orders_do_lead_to_approvals() {
     let mut runner = TestRunner::deterministic();
     let mut total = Seen::default();
-    for _ in 0..100 {
+    for _ in 0..300 {
         let steps = steps().new_tree(&mut runner).unwrap().current();
         let seen = run(false, &steps);
         total.by_people += seen.by_people;

@@ -210,7 +210,7 @@ fn what_a_person_revoked_is_not_approved_again_by_rule() {
           release/triage/3 report.recorded
         orchestrator opens 3 for production
           release/triage/3 release.review_started
-          review/triage/3/production/2 review.opened: light for minor change [1 × compliance recorded] raised: a person revoked its approval
+          review/triage/3/production/2 review.opened: light for minor change [1 × compliance recorded] raised: a person sent it back
         ben revokes 2
           review/triage/2/production/1 approval.revoked: revoked by a person
         dora submits 4
@@ -261,6 +261,12 @@ fn an_agent_uses_only_what_was_approved_for_it() {
     staging("ward/intake/production", "3");
     staging("ward/intake/production", "2");
     staging("ward/intake/production", "2");
+    // What it is compared with changed: it is read and signed again.
+    acme.sign("cleo", "3", Approve);
+    acme.quietly(|acme| {
+        acme.report("3", |_| {});
+        acme.sign("ben", "3", Approve);
+    });
     acme.sign("cleo", "3", Approve);
     acme.wait(2);
     acme.assign("3", "ward/intake");
@@ -281,6 +287,8 @@ fn an_agent_uses_only_what_was_approved_for_it() {
           assignment/ward/intake/production assignment.set: 2
         orchestrator assigns 2 to ward/intake/production
           nothing to do
+        cleo signs 3: approve
+          no, stale-record: the record changed since you saw it (sha256:… is now sha256:…); read it again, then sign
         cleo signs 3: approve
           review/triage/3/production/1 review.signed: cleo approve as risk, recorded
           review/triage/3/production/1 release.approved: by people until 2026-04-01T09:00:00Z
