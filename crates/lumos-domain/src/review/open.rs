@@ -90,13 +90,13 @@ fn computed_change(
     let (release, model) = (world.release(id)?, world.model(&id.model)?);
     let mut running = BTreeSet::new();
     for agent in agents {
-        let id = AssignmentId {
+        let place = AssignmentId {
             system: agent.system.clone(),
             agent: agent.agent.clone(),
             environment: environment.clone(),
         };
         let current = world
-            .assignment(&id)?
+            .assignment(&place)?
             .current()
             .filter(|a| a.release.model == id.model);
         running.insert(match current {
