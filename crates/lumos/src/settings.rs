@@ -220,6 +220,21 @@ mod tests {
     }
 
     #[test]
+    fn relative_paths_lie_beside_the_file() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("lumos.yaml");
+        let yaml = "{data: d, organisation: o.yaml, registries: [{kind: directory, name: m, root: models}]}";
+        std::fs::write(&file, yaml).unwrap();
+        let settings = load(Some(&file), None).unwrap().settings;
+        assert_eq!(settings.data, home.path().join("d"));
+        assert_eq!(settings.organisation, Some(home.path().join("o.yaml")));
+        let [RegistrySettings::Directory(models)] = &settings.registries[..] else {
+            panic!("{settings:?}");
+        };
+        assert_eq!(models.root, home.path().join("models"));
+    }
+
+    #[test]
     fn secrets_come_from_files_and_the_environment() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "lumos.acme.example/x\n").unwrap();

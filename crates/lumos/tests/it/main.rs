@@ -12,6 +12,7 @@
 #[expect(dead_code, reason = "the demo has more versions to tell about")]
 mod artifacts;
 mod bad_input;
+mod browser;
 mod commands;
 mod demo;
 mod foreign;

@@ -26,15 +26,16 @@ async fn real_minilm_contradicts_itself_about_its_licence() {
         return;
     };
     let world = World::acme().await;
+    world.register("embedder").await;
     link_tree(&wheel, &world.path("minilm"));
-    let submit = "submit minilm --model letters --version minilm-1 --env production --wait";
+    let submit = "submit minilm --model embedder --version minilm-1 --env production --wait";
     let developer = world.person("developer").await;
     let mut command = world.lumos(submit);
     let said = run(command.env("LUMOS_TOKEN", &developer.credential), "").await;
     // It brings no evaluation and no way back: blocked, and said so.
     said.is(3, "blocks: ACME-OPS-001");
 
-    let view = developer.get("/api/v1/releases/letters/minilm-1").await;
+    let view = developer.get("/api/v1/releases/embedder/minilm-1").await;
     let results = report(&developer, &view).await;
     let rule = results
         .iter()

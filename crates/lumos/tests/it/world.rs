@@ -169,34 +169,46 @@ impl World {
         world
     }
 
-    /// Only founders have a first password; the administrator gives one to everybody else.
+    /// Only founders have a first password; the administrator gives one to everybody else. Whoever has a
+    /// password that somebody else knows cannot sign, so each then chooses their own.
     async fn give_passwords(&mut self) {
         let administrator = self.person("administrator").await;
-        for person in administrator
-            .get("/api/v1/people")
-            .await
-            .as_array()
-            .unwrap()
-        {
-            let login = person["login"].as_str().unwrap();
-            if self.passwords.contains_key(login) {
-                continue;
+        let people = administrator.get("/api/v1/people").await;
+        let path = |person: &Value| {
+            let id = person["person"].as_str().unwrap();
+            format!("/api/v1/people/{id}/password")
+        };
+        let login = |person: &Value| person["login"].as_str().unwrap().to_owned();
+        for person in people.as_array().unwrap() {
+            let login = login(person);
+            if !self.passwords.contains_key(&login) {
+                let first = format!("the first password of {login}");
+                let body = json!({ "password": first });
+                let path = path(person);
+                administrator.ask(Method::PUT, &path, &body).await.is(200);
+                self.passwords.insert(login, first);
             }
-            let password = format!("the first password of {login}");
-            let path = format!(
-                "/api/v1/people/{}/password",
-                person["person"].as_str().unwrap()
-            );
-            let first = format!("given to {login} by another");
-            let body = json!({ "password": first });
-            administrator.ask(Method::PUT, &path, &body).await.is(200);
-            // Nobody signs with a password that somebody else knows: each sets their own.
-            self.passwords.insert(login.to_owned(), first.clone());
-            let own = self.person(login).await;
-            let body = json!({ "current": first, "password": password });
-            own.ask(Method::PUT, &path, &body).await.is(200);
-            self.passwords.insert(login.to_owned(), password);
         }
+        for person in people.as_array().unwrap() {
+            let login = login(person);
+            let own = format!("a password that {login} chose");
+            let body = json!({ "current": self.password(&login), "password": own });
+            let themselves = self.person(&login).await;
+            let path = path(person);
+            themselves.ask(Method::PUT, &path, &body).await.is(200);
+            self.passwords.insert(login, own);
+        }
+    }
+
+    /// Registers a model that is bound to no registry, so that files can be submitted for it.
+    pub(crate) async fn register(&self, model: &str) {
+        let body = json!({
+            "owner": "platform", "purpose": "Helps the tests of this program.", "tier": "medium",
+            "rationale": "Nothing depends on it.", "policies": ["acme-starter"],
+        });
+        let path = format!("/api/v1/models/{model}");
+        let platform = self.person("platform").await;
+        platform.ask(Method::PUT, &path, &body).await.is(200);
     }
 
     /// A path in the home.
