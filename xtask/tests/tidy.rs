@@ -189,6 +189,26 @@ fn crates_see_each_other_as_architecture_says() {
     );
 }
 
+/// The README's first command names no binary: `cargo run` at the root must be able to choose.
+#[test]
+fn cargo_run_at_the_root_is_lumos() {
+    let metadata = metadata();
+    let members = metadata["workspace_default_members"].as_array().unwrap();
+    let packages = metadata["packages"].as_array().unwrap().iter();
+    let chosen: Vec<&Value> = packages
+        .filter(|package| members.contains(&package["id"]))
+        .map(|package| &package["default_run"])
+        .filter(|chosen| !chosen.is_null())
+        .collect();
+    assert_eq!(
+        chosen,
+        ["lumos"],
+        "exactly one default member says what runs"
+    );
+    let readme = text("README.md").unwrap();
+    assert!(readme.contains("cargo run --release -- demo"));
+}
+
 #[test]
 fn pure_crates_reach_nothing() {
     let metadata = metadata();

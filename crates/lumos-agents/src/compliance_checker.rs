@@ -9,7 +9,7 @@ use lumos_domain::{
     actor::OwnAgent,
     command::Command,
     event::Event,
-    facts::{BundleRef, REPORTED_RESULTS_MAX, ReportFacts, ReportedResult},
+    facts::{REPORTED_RESULTS_MAX, ReportFacts, ReportedResult},
     id::{Digest, Environment, ModelName, ReleaseId},
     review::outlook,
     stream::Stream,
@@ -213,7 +213,11 @@ fn facts(
     ReportFacts {
         report,
         environment: environment.clone(),
-        bundles: assessment.reports.iter().map(bundle_ref).collect(),
+        bundles: assessment
+            .reports
+            .iter()
+            .map(|report| report.bundle.clone())
+            .collect(),
         evidence: dossier.evidence.clone(),
         as_of: assessment.as_of,
         subject_version: dossier.outlook.subject_version,
@@ -225,14 +229,6 @@ fn facts(
             .any(|report| report.below_threshold),
         results,
         omitted: u32::try_from(omitted).unwrap_or(u32::MAX),
-    }
-}
-
-fn bundle_ref(report: &Report) -> BundleRef {
-    BundleRef {
-        name: report.bundle.name.clone(),
-        version: report.bundle.version.clone(),
-        digest: report.bundle.digest,
     }
 }
 

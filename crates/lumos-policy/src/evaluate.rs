@@ -6,6 +6,7 @@
 //! judged is an error, and an error counts as a failure.
 
 use jiff::Timestamp;
+use lumos_domain::facts::BundleRef;
 use lumos_domain::words::{Depth, RuleResult};
 use serde_json::Value;
 
@@ -13,7 +14,7 @@ use crate::bundle::Bundle;
 use crate::candidate::{Candidate, Record};
 use crate::cel::{Cel, Scope};
 use crate::check::{Check, Seen, View, paths::days_between};
-use crate::report::{self, BundleRef, Judged, ReleaseRef, Report, Summary, WaiverUsed};
+use crate::report::{self, Judged, ReleaseRef, Report, Summary, WaiverUsed};
 use crate::rule::{Message, Rule, Status};
 use crate::waiver::Waiver;
 

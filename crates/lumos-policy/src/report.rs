@@ -3,7 +3,8 @@
 
 use jiff::Timestamp;
 use lumos_domain::canonical;
-use lumos_domain::id::{BundleName, Digest, Environment, ModelName, RoleName, Version};
+use lumos_domain::facts::BundleRef;
+use lumos_domain::id::{Digest, Environment, ModelName, RoleName, Version};
 use lumos_domain::words::{Depth, Enforcement, RuleResult, Score, Severity};
 use serde::{Deserialize, Serialize};
 
@@ -52,18 +53,6 @@ pub struct Report {
     pub gaps: Vec<RuleId>,
     /// The roles whose signatures failed rules ask for, sorted.
     pub routes: Vec<RoleName>,
-}
-
-/// The bundle a report was judged by.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BundleRef {
-    /// Its name.
-    pub name: BundleName,
-    /// Its version.
-    pub version: String,
-    /// SHA-256 of its YAML bytes.
-    pub digest: Digest,
 }
 
 /// The release a report is about.
