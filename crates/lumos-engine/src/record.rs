@@ -1,5 +1,7 @@
 //! Between events and entries: what an event looks like in the ledger, and how it is read back.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use lumos_domain::{
     actor::Actor,
@@ -92,8 +94,8 @@ impl LedgerEntry {
                 .parse()
                 .map_err(|_| ReadEntryError::Time { index })?,
             actor: envelope.actor.parse().map_err(name)?,
-            command_id: envelope.commandid,
-            causation: envelope.causation,
+            command_id: envelope.commandid.into_owned(),
+            causation: envelope.causation.map(Cow::into_owned),
             sandbox: envelope.sandbox,
             event: Event::decode(&envelope.kind, envelope.data.get())
                 .map_err(|source| ReadEntryError::Event { index, source })?,
@@ -120,19 +122,19 @@ pub(crate) fn entry_bytes(
     event: &Event,
 ) -> Result<Vec<u8>, entry::Error> {
     let envelope = Envelope {
-        specversion: entry::SPEC_VERSION.to_owned(),
-        id: format!("{}.{n}", context.command_id),
-        source: context.origin.to_owned(),
-        kind: event.kind().to_owned(),
-        time: context.time.to_string(),
-        subject: stream.to_string(),
+        specversion: entry::SPEC_VERSION.into(),
+        id: format!("{}.{n}", context.command_id).into(),
+        source: context.origin.into(),
+        kind: event.kind().into(),
+        time: context.time.to_string().into(),
+        subject: stream.to_string().into(),
         streamversion: version,
-        commandid: context.command_id.to_string(),
-        actor: context.actor.to_string(),
-        causation: context.causation.map(str::to_owned),
+        commandid: context.command_id.to_string().into(),
+        actor: context.actor.to_string().into(),
+        causation: context.causation.map(Into::into),
         correlation: None,
         sandbox: context.sandbox,
-        datacontenttype: MEDIA_TYPE.to_owned(),
+        datacontenttype: MEDIA_TYPE.into(),
         data: RawValue::from_string(event.to_json()?)?,
     };
     envelope.to_bytes()

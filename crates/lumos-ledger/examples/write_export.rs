@@ -19,19 +19,19 @@ fn entry(index: u64) -> Result<Vec<u8>, entry::Error> {
     let (stream, version) = (index % 1000, index / 1000 + 1);
     let data = format!(r#"{{"index":{index},"note":"{}"}}"#, "x".repeat(200));
     Envelope {
-        specversion: SPEC_VERSION.to_owned(),
-        id: format!("event-{index}"),
-        source: "https://lumos.acme.example".to_owned(),
-        kind: "lumos.release.identified.v1".to_owned(),
-        time: "2026-03-01T12:00:00Z".to_owned(),
-        subject: format!("release/credit/{stream}"),
+        specversion: SPEC_VERSION.into(),
+        id: format!("event-{index}").into(),
+        source: "https://lumos.acme.example".into(),
+        kind: "lumos.release.identified.v1".into(),
+        time: "2026-03-01T12:00:00Z".into(),
+        subject: format!("release/credit/{stream}").into(),
         streamversion: version,
-        commandid: format!("command-{index}"),
-        actor: "p-1".to_owned(),
+        commandid: format!("command-{index}").into(),
+        actor: "p-1".into(),
         causation: None,
         correlation: None,
         sandbox: true,
-        datacontenttype: "application/json".to_owned(),
+        datacontenttype: "application/json".into(),
         data: RawValue::from_string(data)?,
     }
     .to_bytes()

@@ -19,21 +19,21 @@ pub(crate) fn signer() -> NoteSigner {
     NoteSigner::from_seed(ORIGIN, &[7; 32]).unwrap()
 }
 
-pub(crate) fn envelope(stream: &str, version: u64) -> Envelope {
+pub(crate) fn envelope(stream: &str, version: u64) -> Envelope<'static, Box<RawValue>> {
     Envelope {
-        specversion: SPEC_VERSION.to_owned(),
-        id: format!("{stream}-{version}"),
-        source: "https://lumos.acme.example".to_owned(),
-        kind: "lumos.release.identified.v1".to_owned(),
-        time: "2026-03-01T12:00:00Z".to_owned(),
-        subject: stream.to_owned(),
+        specversion: SPEC_VERSION.into(),
+        id: format!("{stream}-{version}").into(),
+        source: "https://lumos.acme.example".into(),
+        kind: "lumos.release.identified.v1".into(),
+        time: "2026-03-01T12:00:00Z".into(),
+        subject: stream.to_owned().into(),
         streamversion: version,
-        commandid: format!("command-{stream}-{version}"),
-        actor: "p-1".to_owned(),
+        commandid: format!("command-{stream}-{version}").into(),
+        actor: "p-1".into(),
         causation: None,
-        correlation: Some("c-1".to_owned()),
+        correlation: Some("c-1".into()),
         sandbox: false,
-        datacontenttype: "application/json".to_owned(),
+        datacontenttype: "application/json".into(),
         data: RawValue::from_string(r#"{"digest": "sha256:00", "n": [1, 2.5]}"#.to_owned())
             .unwrap(),
     }

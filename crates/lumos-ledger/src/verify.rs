@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::error::Error as StdError;
 
 use crate::checkpoint::{Checkpoint, Opened};
-use crate::entry::{self, Envelope, Position};
+use crate::entry::{self, Position};
 use crate::note::{MAX_NOTE, VerifierKey};
 use crate::proof::{self, consistency, verify_consistency};
 use crate::tile::{self, Kind, MAX_ENTRY, Tile, WIDTH};
@@ -211,13 +211,7 @@ impl<'a, S: Source> Verification<'a, S> {
         match self.trust.depth {
             Depth::Bytes => Ok(None),
             Depth::Streams => Position::parse(entry).map(Some),
-            Depth::Envelopes => Envelope::parse(entry).map(|envelope| {
-                let stream = envelope.subject.into();
-                Some(Position {
-                    stream,
-                    version: envelope.streamversion,
-                })
-            }),
+            Depth::Envelopes => Position::parse_strict(entry).map(Some),
         }
     }
 
