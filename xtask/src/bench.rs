@@ -1,57 +1,71 @@
-//! `cargo xtask bench`: every benchmark of the workspace in release mode. Each is an example that prints its
-//! own rate, that of a peer or limit measured in the same run, and their ratio (DESIGN section 8).
+//! `cargo xtask bench`: every benchmark of the workspace in release mode. Each prints its own rate, that of a
+//! peer or limit measured in the same run, and their ratio (DESIGN section 8).
 
 use anyhow::Result;
 
-use crate::shell::{self, cargo, root, say};
+use crate::shell::{self, cargo, say};
 
 struct Bench {
-    /// The example, and the name it is asked for by.
-    example: &'static str,
+    /// The name it is asked for by.
+    name: &'static str,
     package: &'static str,
     /// What it is held against, and the ratio wished for.
     against: &'static str,
-    args: &'static [&'static str],
+    program: Program,
+}
+
+/// What cargo runs for it.
+enum Program {
+    /// The example of the same name, with these arguments.
+    Example(&'static [&'static str]),
+    /// The ignored tests whose names begin so, one after the other: they need a world of their own.
+    Tests(&'static str),
 }
 
 const BENCHES: &[Bench] = &[
     Bench {
-        example: "append_rate",
+        name: "append_rate",
         package: "lumos-store",
-        against: "a bare SQLite loop writing the same rows: 0.80 or more",
-        args: &["1000", "5"],
+        against: "a bare SQLite loop writing the same rows: 0.80 or more; the whole door beside it",
+        program: Program::Example(&["300", "15"]),
     },
     Bench {
-        example: "verify_rate",
+        name: "verify_rate",
         package: "lumos-ledger",
         against: "bare SHA-256 over the same bytes, times threads: 0.70 or more",
-        args: &[],
+        program: Program::Example(&[]),
+    },
+    Bench {
+        name: "served",
+        package: "lumos",
+        against: "a start within 300 ms, 60 MB of memory, and 150 ms from webhook to review",
+        program: Program::Tests("speed::"),
     },
 ];
 
 /// Runs the benchmarks named, or all; false when one failed.
 pub fn run(args: &[String]) -> Result<bool> {
-    let names: Vec<&str> = BENCHES.iter().map(|bench| bench.example).collect();
+    let names: Vec<&str> = BENCHES.iter().map(|bench| bench.name).collect();
     let chosen = shell::chosen(&names, args)?;
     let mut well = true;
-    for bench in BENCHES
-        .iter()
-        .filter(|bench| chosen.contains(&bench.example))
-    {
+    for bench in BENCHES.iter().filter(|bench| chosen.contains(&bench.name)) {
         say(&format!(
             "\n== {} {} against {}",
-            bench.package, bench.example, bench.against
+            bench.package, bench.name, bench.against
         ));
-        let source = format!("crates/{}/examples/{}.rs", bench.package, bench.example);
-        if !root().join(&source).exists() {
-            say(&format!("absent: {source}"));
-            continue;
-        }
         let mut command = cargo();
-        command.args(["run", "--quiet", "--release", "--package", bench.package]);
-        command
-            .args(["--example", bench.example, "--"])
-            .args(bench.args);
+        let package = ["--quiet", "--release", "--package", bench.package];
+        match bench.program {
+            Program::Example(args) => {
+                command.arg("run").args(package);
+                command.args(["--example", bench.name, "--"]).args(args);
+            }
+            Program::Tests(begin) => {
+                command.arg("test").args(package);
+                command.args(["--test", "it", begin, "--", "--ignored"]);
+                command.args(["--nocapture", "--test-threads", "1"]);
+            }
+        }
         well &= shell::succeeds(&mut command)?;
     }
     Ok(well)

@@ -1,17 +1,35 @@
 //! How close `Store::append` comes to a bare SQLite loop that writes the same rows: prints entries per
-//! second of both, in alternating rounds of one run, and their ratio (DESIGN section 8). Run it in release
+//! second of both, in alternating rounds of one run, and their ratio (DESIGN section 8); beside it what the
+//! whole door does, which also authorises, loads, decides, seals and projects. Run it in release
 //! mode; the first argument is the milliseconds of a round, the second how many rounds, the third the
 //! directory to write in.
 
 use std::{
     path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use lumos_domain::{id::CommandId, stream::Stream};
-use lumos_engine::ports::{Append, NewEntry, Statement, Store as _, Value};
+use jiff::Timestamp;
+use lumos_domain::{
+    actor::{Actor, Caller, Grant, Right, Scope},
+    command::Command,
+    id::{CommandId, Digest, PersonId, RoleName},
+    org::Genesis,
+    person::AddPerson,
+    stream::Stream,
+};
+use lumos_engine::{
+    Door, Request,
+    ports::{Append, Clock, Entropy, NewEntry, Ports, Statement, Store as _, Value},
+    secret::{self, Sealer},
+    views,
+};
 use lumos_ledger::Frontier;
-use lumos_store::SqliteStore;
+use lumos_store::{DirBlobs, SqliteStore};
 use rusqlite::Connection;
 use tokio::task::JoinSet;
 
@@ -37,7 +55,8 @@ fn main() -> Result<(), Failure> {
     for clients in [1, 16, 256] {
         let dir = tempfile::tempdir_in(&parent)?;
         let time = Duration::from_millis(millis);
-        let (mut bare, mut ours, mut ratios, mut groups) = (0.0, 0.0, Vec::new(), 0);
+        let (mut bare, mut ours, mut whole, mut ratios, mut groups) =
+            (0.0, 0.0, 0.0, Vec::new(), 0);
         for round in 0..rounds {
             let here = dir.path().join(round.to_string());
             let bare_dir = here.join("bare");
@@ -49,13 +68,19 @@ fn main() -> Result<(), Failure> {
             // A commit of the bare loop holds as many rows as one of the store did on average.
             let looped = bare_loop(&bare_dir, clients, group, time)?;
             ratios.push(stored.rate / looped);
+            let people = runtime.block_on(door(
+                &dir.path().join(format!("{round}-door")),
+                clients,
+                time,
+            ))?;
+            whole += people / f64::from(rounds);
             groups += group;
             ours += stored.rate / f64::from(rounds);
             bare += looped / f64::from(rounds);
         }
         ratios.sort_by(f64::total_cmp);
         say(&format!(
-            "clients {clients:>3}  bare {bare:>8.0}/s  store {ours:>8.0}/s  rows in a commit {:>3}  ratio {:.2} (from {:.2} to {:.2})",
+            "clients {clients:>3}  bare {bare:>8.0}/s  store {ours:>8.0}/s  rows in a commit {:>3}  ratio {:.2} (from {:.2} to {:.2})  door {whole:>7.0}/s",
             groups / u64::from(rounds),
             ratios[ratios.len() / 2],
             ratios[0],
@@ -73,7 +98,7 @@ struct Rate {
 }
 
 async fn store(dir: &Path, clients: u64, time: Duration, counted: bool) -> Result<Rate, Failure> {
-    let store = std::sync::Arc::new(SqliteStore::open(dir, &[SCHEMA])?);
+    let store = Arc::new(SqliteStore::open(dir, &[SCHEMA])?);
     let start = now();
     let mut tasks = JoinSet::new();
     for client in 0..clients {
@@ -122,6 +147,113 @@ fn append(stream: &Stream, client: u64, version: u64) -> Result<Append, Failure>
             }],
         }],
         sealed: vec![],
+    })
+}
+
+struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "entries carry a time")]
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}
+
+/// Counted and hashed: unique, which is all that ids and salts need here.
+#[derive(Default)]
+struct Counted(AtomicU64);
+
+impl Entropy for Counted {
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(32) {
+            let count = self.0.fetch_add(1, Ordering::Relaxed);
+            chunk.copy_from_slice(&Digest::of(&count.to_be_bytes()).as_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+/// People added per second through the door by one administrator: one entry, one name and one login sealed.
+async fn door(dir: &Path, clients: u64, time: Duration) -> Result<f64, Failure> {
+    let entropy = Arc::new(Counted::default());
+    let door = Door::open(
+        Ports {
+            store: Arc::new(SqliteStore::open(dir, &views::schema())?),
+            blobs: Arc::new(DirBlobs::open(&dir.join("blobs"))?),
+            clock: Arc::new(SystemClock),
+            entropy: entropy.clone(),
+        },
+        "lumos.acme.example/main",
+    )
+    .await?;
+    let founder: PersonId = "p-founder".parse()?;
+    door.submit(founding(&founder, &*entropy)?).await?;
+    let start = now();
+    let mut tasks = JoinSet::new();
+    for _ in 0..clients {
+        let (door, entropy, founder) = (door.clone(), entropy.clone(), founder.clone());
+        tasks.spawn(async move {
+            let mut count = 0;
+            while now().duration_since(start) < time {
+                let person: PersonId = secret::id(&*entropy, "p-")?;
+                let mut sealer = Sealer::new(&*entropy);
+                let add = add(&person, &mut sealer);
+                let caller = Caller::new(Actor::Person(founder.clone()));
+                let request = Request::new(caller, secret::command_id(&*entropy)?, add);
+                let sealed = sealer.into_values();
+                door.submit(Request { sealed, ..request }).await?;
+                count += 1;
+            }
+            Ok::<u64, Failure>(count)
+        });
+    }
+    let mut total = 0;
+    while let Some(done) = tasks.join_next().await {
+        total += done??;
+    }
+    Ok(rate(total, start))
+}
+
+fn add(person: &PersonId, sealer: &mut Sealer<'_>) -> Command {
+    Command::AddPerson(AddPerson {
+        person: person.clone(),
+        name: sealer.seal("Acme Model Developer"),
+        login: sealer.seal(&person.to_string()),
+        service: false,
+    })
+}
+
+/// A sandbox whose one founder may add people.
+fn founding(founder: &PersonId, entropy: &dyn Entropy) -> Result<Request, Failure> {
+    let mut sealer = Sealer::new(entropy);
+    let role: RoleName = "administrator".parse()?;
+    let grant = Grant {
+        role: role.clone(),
+        scope: Scope::Organisation,
+    };
+    let commands = vec![
+        Command::Found(Genesis {
+            founders: vec![founder.clone()],
+            origin: "lumos.acme.example/main".to_owned(),
+            sandbox: true,
+            seeds: Vec::new(),
+            settings: Digest::of(b"settings"),
+        }),
+        Command::DefineRole {
+            role,
+            rights: [Right::ManagePeople].into(),
+        },
+        add(founder, &mut sealer),
+        Command::GrantRole {
+            person: founder.clone(),
+            grant,
+        },
+    ];
+    Ok(Request {
+        caller: Caller::new(Actor::Genesis),
+        command_id: secret::command_id(entropy)?,
+        commands,
+        sealed: sealer.into_values(),
+        causation: None,
     })
 }
 

@@ -11,6 +11,7 @@ use futures::{Stream, stream};
 use lumos_domain::actor::Right;
 use lumos_engine::LedgerEntry;
 use serde_json::json;
+use tokio::sync::watch;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{app::App, auth::SignedIn, problem::Problem};
@@ -36,32 +37,38 @@ async fn follow(
         Some(index) => index.saturating_add(1),
         None => app.door.ports().store.frontier().await?.size(),
     };
-    let start = (app, next, Vec::<LedgerEntry>::new());
-    let events = stream::unfold(start, |(app, mut next, mut waiting)| async move {
-        let entry = loop {
-            if let Some(entry) = waiting.pop() {
-                break entry;
-            }
-            if *app.stop.borrow() {
-                return None;
-            }
-            waiting = read(&app, next).await?;
-            waiting.reverse();
-            if waiting.is_empty() {
-                wait(&app).await?;
-            }
-        };
-        next = entry.index.saturating_add(1);
-        let data = json!({
-            "index": entry.index, "time": entry.time, "stream": entry.stream,
-            "type": entry.event.kind(), "actor": entry.actor,
-        });
-        let event = Event::default()
-            .id(entry.index.to_string())
-            .event("entry")
-            .data(data.to_string());
-        Some((Ok(event), (app, next, waiting)))
-    });
+    let committed = app.door.ports().store.committed();
+    let start = (app, committed, next, Vec::<LedgerEntry>::new());
+    let events = stream::unfold(
+        start,
+        |(app, mut committed, mut next, mut waiting)| async move {
+            let entry = loop {
+                if let Some(entry) = waiting.pop() {
+                    break entry;
+                }
+                if *app.stop.borrow() {
+                    return None;
+                }
+                // What is committed from here on wakes the wait below: nothing falls between.
+                committed.mark_unchanged();
+                waiting = read(&app, next).await?;
+                waiting.reverse();
+                if waiting.is_empty() {
+                    wait(&app, &mut committed).await?;
+                }
+            };
+            next = entry.index.saturating_add(1);
+            let data = json!({
+                "index": entry.index, "time": entry.time, "stream": entry.stream,
+                "type": entry.event.kind(), "actor": entry.actor,
+            });
+            let event = Event::default()
+                .id(entry.index.to_string())
+                .event("entry")
+                .data(data.to_string());
+            Some((Ok(event), (app, committed, next, waiting)))
+        },
+    );
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
 }
 
@@ -73,13 +80,11 @@ async fn read(app: &App, from: u64) -> Option<Vec<LedgerEntry>> {
         .collect()
 }
 
-/// Waits for a commit, at most a few seconds: a commit just before the wait is then not missed for long.
-async fn wait(app: &App) -> Option<()> {
-    let mut committed = app.door.ports().store.committed();
+/// Waits for a commit, or for the end of the server.
+async fn wait(app: &App, committed: &mut watch::Receiver<u64>) -> Option<()> {
     let mut stop = app.stop.clone();
     tokio::select! {
         changed = committed.changed() => changed.ok(),
-        () = tokio::time::sleep(std::time::Duration::from_secs(2)) => Some(()),
         () = lumos_engine::runtime::stopped(&mut stop) => None,
     }
 }

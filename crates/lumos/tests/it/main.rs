@@ -22,4 +22,5 @@ mod offline;
 mod outages;
 mod people;
 mod settings;
+mod speed;
 mod world;

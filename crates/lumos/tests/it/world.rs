@@ -317,6 +317,20 @@ impl World {
         server.child.kill().await.unwrap();
     }
 
+    /// The memory the server has, in words.
+    pub(crate) fn memory(&self) -> String {
+        let id = self.server.as_ref().unwrap().child.id().unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kb: f64 = line
+            .unwrap()
+            .trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .unwrap();
+        format!("{:.0} MB", kb / 1e3)
+    }
+
     /// Where the server listens.
     pub(crate) fn address(&self) -> &str {
         &self.server.as_ref().unwrap().address
