@@ -7,22 +7,21 @@ use jiff::Timestamp;
 use crate::{
     actor::{Actor, Caller, Grant, Right},
     event::{AcquisitionFailed, DenialRecorded, EvidenceRecorded},
-    facts::{Binding, BundleRef, Cause, ReportFacts},
+    facts::{Binding, Cause, ReportFacts},
     id::{
-        AgentRef, AssignmentId, Digest, Environment, ModelName, PersonId, ReleaseId, ReviewId,
-        RoleName, SystemName, TokenId,
+        AgentRef, AssignmentId, Digest, Environment, ModelName, PersonId, ProposalId, ReleaseId,
+        ReviewId, SystemName, TokenId,
     },
-    model::{self, RegisterModel},
-    org::{self, Genesis, SetMode},
+    model,
+    org::{self, Genesis},
     person::{self, AddPerson, IssueToken, authorise},
+    proposal::{self, Governed},
     refusal::Refusal,
     release::{self, DetectCandidate, IdentifyRelease},
     review::{self, Sign},
-    rules::{Gate, ReviewRules},
     seal::Sealed,
     stream::Stream,
-    system::{self, DefineSystem, PromotionOutcome},
-    words::ModelTier,
+    system::{self, PromotionOutcome},
     world::{Decided, Halt, World},
 };
 
@@ -41,30 +40,23 @@ pub enum Command {
     LeaveSandbox {
         founder: PersonId,
     },
-    DefineGate(Gate),
-    SetReviewRules(ReviewRules),
-    DefineRole {
-        role: RoleName,
-        rights: BTreeSet<Right>,
+    Govern(Governed),
+    ConfirmProposal {
+        proposal: ProposalId,
     },
-    SetMode(SetMode),
+    DeclineProposal {
+        proposal: ProposalId,
+        reason: Sealed,
+    },
 
     AddPerson(AddPerson),
     SuspendPerson {
         person: PersonId,
         reason: Sealed,
     },
-    GrantRole {
-        person: PersonId,
-        grant: Grant,
-    },
     RevokeRole {
         person: PersonId,
         grant: Grant,
-    },
-    SetCredential {
-        person: PersonId,
-        hash: Sealed,
     },
     IssueToken(IssueToken),
     RevokeToken {
@@ -72,17 +64,10 @@ pub enum Command {
         token: TokenId,
     },
 
-    RegisterModel(RegisterModel),
-    SetModelTier {
-        model: ModelName,
-        tier: ModelTier,
-        rationale: Sealed,
-    },
     BindModel {
         model: ModelName,
         binding: Binding,
     },
-    PublishBundle(BundleRef),
 
     DetectCandidate(DetectCandidate),
     IdentifyRelease(IdentifyRelease),
@@ -131,7 +116,6 @@ pub enum Command {
         key: String,
     },
 
-    DefineSystem(DefineSystem),
     StopSystem {
         system: SystemName,
         reason: Sealed,
@@ -152,6 +136,12 @@ pub enum Command {
         outcome: PromotionOutcome,
     },
     RecordDenial(DenialRecorded),
+}
+
+impl From<Governed> for Command {
+    fn from(change: Governed) -> Self {
+        Self::Govern(change)
+    }
 }
 
 /// Answers `command` as of `now`: the events that follow, none when everything is so already.
@@ -185,24 +175,16 @@ fn allowed(world: &World, caller: &Caller, command: &Command) -> Result<(), Halt
             right: Right::Govern,
         }
         .into()),
-        C::LeaveSandbox { .. }
-        | C::DefineGate(_)
-        | C::SetReviewRules(_)
-        | C::DefineRole { .. }
-        | C::SetMode(_)
-        | C::DefineSystem(_) => everywhere(Right::Govern),
-        C::AddPerson(_) | C::SuspendPerson { .. } | C::GrantRole { .. } | C::RevokeRole { .. } => {
+        C::LeaveSandbox { .. } => everywhere(Right::Govern),
+        C::Govern(change) => change.allowed(world, caller),
+        // Who may depends on what is proposed.
+        C::ConfirmProposal { .. } | C::DeclineProposal { .. } => may_sign(world, caller),
+        C::AddPerson(_) | C::SuspendPerson { .. } | C::RevokeRole { .. } => {
             everywhere(Right::ManagePeople)
         }
-        C::SetCredential { person, .. } | C::RevokeToken { person, .. } => {
-            own_or_managed(world, caller, person)
-        }
+        C::RevokeToken { person, .. } => person::own_or_managed(world, caller, person),
         C::IssueToken(issue) => may_issue(world, caller, &issue.person),
-        C::RegisterModel(register) => on_model(Right::ManageModels, &register.model),
-        C::SetModelTier { model, .. } | C::BindModel { model, .. } => {
-            on_model(Right::ManageModels, model)
-        }
-        C::PublishBundle(_) => everywhere(Right::PublishPolicy),
+        C::BindModel { model, .. } => on_model(Right::ManageModels, model),
         C::DetectCandidate(detect) => {
             let agent = matches!(caller.actor, Actor::Agent(_));
             on_model(
@@ -248,14 +230,6 @@ fn may_sign(world: &World, caller: &Caller) -> Result<(), Halt> {
     }
 }
 
-/// One's own password and tokens need no right; anybody else's need `manage-people`.
-fn own_or_managed(world: &World, caller: &Caller, whose: &PersonId) -> Result<(), Halt> {
-    if caller.person() == Some(whose) && caller.limited_to.is_none() {
-        return person::human(world, caller).map(|_| ());
-    }
-    authorise(world, caller, Right::ManagePeople, None)
-}
-
 /// Nobody else can hold a token that acts as a person; a service's is issued by who manages people.
 fn may_issue(world: &World, caller: &Caller, whose: &PersonId) -> Result<(), Halt> {
     if world.person(whose)?.service {
@@ -279,25 +253,17 @@ fn consequences(
         C::Found(genesis) => org::found(world, genesis),
         C::RecordStart { settings, software } => org::record_start(world, *settings, software),
         C::LeaveSandbox { founder } => org::leave_sandbox(world, founder),
-        C::DefineGate(gate) => org::define_gate(world, gate),
-        C::SetReviewRules(rules) => org::set_rules(world, rules),
-        C::DefineRole { role, rights } => org::define_role(world, role, rights),
-        C::SetMode(set) => org::set_mode(world, set, now),
+        C::Govern(change) => proposal::govern(world, caller, change, now),
+        C::ConfirmProposal { proposal } => proposal::confirm(world, caller, proposal, now),
+        C::DeclineProposal { proposal, reason } => {
+            proposal::decline(world, caller, proposal, *reason)
+        }
         C::AddPerson(add) => person::add(world, add),
         C::SuspendPerson { person, reason } => person::suspend(world, person, *reason),
-        C::GrantRole { person, grant } => person::grant(world, caller, person, grant),
         C::RevokeRole { person, grant } => person::revoke_grant(world, person, grant),
-        C::SetCredential { person, hash } => person::set_credential(world, caller, person, *hash),
         C::IssueToken(issue) => person::issue_token(world, issue, now),
         C::RevokeToken { person, token } => person::revoke_token(world, person, token),
-        C::RegisterModel(register) => model::register(world, register),
-        C::SetModelTier {
-            model,
-            tier,
-            rationale,
-        } => model::set_tier(world, model, *tier, *rationale),
         C::BindModel { model, binding } => model::bind(world, model, binding),
-        C::PublishBundle(bundle) => model::publish_bundle(world, bundle),
         C::DetectCandidate(detect) => release::detect(world, caller, detect),
         C::IdentifyRelease(identify) => release::identify(world, caller, identify),
         C::RecordAcquisitionFailure { release, failure } => {
@@ -326,7 +292,6 @@ fn consequences(
             reason,
         } => review::revoke(world, caller, review, cause, *reason),
         C::TimerDue { stream, key } => review::timer_due(world, stream, key, now),
-        C::DefineSystem(define) => system::define(world, define),
         C::StopSystem { system, reason } => system::stop(world, system, *reason),
         C::ResumeSystem { system, reason } => system::resume(world, caller, system, *reason),
         C::Assign {

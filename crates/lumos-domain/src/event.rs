@@ -17,6 +17,7 @@ use crate::{
         AgentName, AgentRef, BundleName, Digest, Environment, PersonId, ReleaseId, ReviewId,
         RoleName, TokenId,
     },
+    proposal::Governed,
     rules::{Gate, ReviewRules},
     seal::Sealed,
     words::{Grade, Mode, ModelTier, PartKind, Verdict},
@@ -457,6 +458,27 @@ events! {
     ReleasesAssigned = "lumos.assignment.set.v1" {
         /// The releases, the newest first.
         releases: Vec<Assigned>,
+    }
+
+    // ---- proposal --------------------------------------------------------------------------------
+    /// One person asked for a change that needs two.
+    ProposalMade = "lumos.proposal.made.v1" {
+        /// Who asked.
+        person: PersonId,
+        /// What for.
+        change: Governed,
+        /// Until when a second person can confirm it.
+        until: Timestamp,
+    }
+    /// A second person confirmed; the change stands in the entries before this one.
+    ProposalConfirmed = "lumos.proposal.confirmed.v1" {
+        /// Who asked first; the actor of this entry is the second.
+        first: PersonId,
+    }
+    /// The proposal was taken back, or somebody said no.
+    ProposalDeclined = "lumos.proposal.declined.v1" {
+        /// Why.
+        reason: Sealed,
     }
 
     // ---- denials ---------------------------------------------------------------------------------

@@ -121,6 +121,8 @@ names! {
     PersonId = "person id";
     /// A token's random id; the secret is kept only as a sealed hash.
     TokenId = "token id";
+    /// A proposal that waits for a second person: what it proposes, hashed.
+    ProposalId = "proposal id";
     /// What makes a command unique: a second append under the same id is refused.
     CommandId = "command id";
 }

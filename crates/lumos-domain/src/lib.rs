@@ -14,6 +14,7 @@ pub mod manifest;
 pub mod model;
 pub mod org;
 pub mod person;
+pub mod proposal;
 pub mod refusal;
 pub mod release;
 pub mod review;

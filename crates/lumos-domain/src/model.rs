@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     event::{BundlePublished, Event, ModelBound, ModelRegistered, ModelTierSet},
     facts::{Binding, BundleRef},
@@ -99,7 +101,8 @@ pub(crate) fn registered<'a>(world: &'a World, name: &ModelName) -> Result<&'a M
 }
 
 /// A model to register, or to describe anew.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RegisterModel {
     /// Its name.
     pub model: ModelName,
@@ -109,6 +112,20 @@ pub struct RegisterModel {
     pub tier: ModelTier,
     /// Why this tier.
     pub rationale: Sealed,
+}
+
+impl RegisterModel {
+    /// Whether `now` would be bound by less, or other people be kept from signing. A model that is new
+    /// may at once be held to the most there is, but for its policies: those somebody else looks at.
+    pub(crate) fn loosens(&self, now: &Model) -> bool {
+        let Self { facts, tier, .. } = self;
+        now.owner.as_ref() != Some(&facts.owner)
+            || now.data_owner != facts.data_owner
+            || now.unit != facts.unit
+            || !facts.frameworks.is_superset(&now.frameworks)
+            || !facts.policies.is_superset(&now.policies)
+            || *tier < now.effective_tier()
+    }
 }
 
 pub(crate) fn register(world: &World, command: &RegisterModel) -> Result<Decided, Halt> {

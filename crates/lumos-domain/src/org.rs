@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     actor::Right,
@@ -262,7 +263,8 @@ pub(crate) fn define_role(
 }
 
 /// A change of mode.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SetMode {
     /// Which systems.
     pub scope: ModeScope,
@@ -271,6 +273,7 @@ pub struct SetMode {
     /// The mode.
     pub mode: Mode,
     /// For `observe`: when it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
     /// Why.
     pub reason: Sealed,

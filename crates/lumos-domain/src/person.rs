@@ -169,6 +169,14 @@ pub(crate) fn human<'a>(world: &World, caller: &'a Caller) -> Result<&'a PersonI
     }
 }
 
+/// One's own password and tokens need no right; anybody else's need `manage-people`.
+pub(crate) fn own_or_managed(world: &World, caller: &Caller, whose: &PersonId) -> Result<(), Halt> {
+    if caller.person() == Some(whose) && caller.limited_to.is_none() {
+        return human(world, caller).map(|_| ());
+    }
+    authorise(world, caller, Right::ManagePeople, None)
+}
+
 /// A person or service to add.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddPerson {

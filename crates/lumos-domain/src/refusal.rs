@@ -129,7 +129,11 @@ refusals! {
     /// Approved already, so revoke.
     AlreadyApproved = "already-approved", "this release is approved; revoke the approval instead of withdrawing";
     /// The same person cannot confirm.
-    NeedsSecondPerson = "needs-second-person", "resuming needs a second person; you asked for it";
+    NeedsSecondPerson = "needs-second-person", "this needs a second person; you asked for it yourself";
+    /// Nobody confirmed it in time.
+    ProposalExpired = "proposal-expired", "nobody confirmed this within 14 days; propose it again";
+    /// Its proposer lost the right to it.
+    ProposerGone = "proposer-gone", "whoever proposed this may no longer ask for it; propose it yourself";
     /// Evidence that only the release scanner makes.
     OwnEvidence { kind: String } = "own-evidence",
         "evidence of kind `{kind}` is made by LUMOS's own scanner only; the artifacts speak for themselves";

@@ -5,8 +5,8 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use crate::id::{
-    AssignmentId, BundleName, Digest, ModelName, ParseIdError, PersonId, ReleaseId, ReviewId,
-    SystemName,
+    AssignmentId, BundleName, Digest, ModelName, ParseIdError, PersonId, ProposalId, ReleaseId,
+    ReviewId, SystemName,
 };
 
 /// The name of a stream.
@@ -31,6 +31,8 @@ pub enum Stream {
     Assignment(AssignmentId),
     /// A policy bundle.
     Bundle(BundleName),
+    /// A change that waits for a second person.
+    Proposal(ProposalId),
     /// First denials, per system asked for; nothing is decided from it.
     Denials(SystemName),
 }
@@ -47,6 +49,7 @@ impl fmt::Display for Stream {
             Self::System(name) => write!(f, "system/{name}"),
             Self::Assignment(id) => write!(f, "assignment/{id}"),
             Self::Bundle(name) => write!(f, "bundle/{name}"),
+            Self::Proposal(id) => write!(f, "proposal/{id}"),
             Self::Denials(name) => write!(f, "denials/{name}"),
         }
     }
@@ -67,6 +70,7 @@ impl FromStr for Stream {
             ("system", id) => Self::System(id.parse()?),
             ("assignment", id) => Self::Assignment(id.parse()?),
             ("bundle", id) => Self::Bundle(id.parse()?),
+            ("proposal", id) => Self::Proposal(id.parse()?),
             ("denials", id) => Self::Denials(id.parse()?),
             _ => {
                 let text = text.chars().take(256).collect();
@@ -110,6 +114,7 @@ mod tests {
             "system/ward",
             "assignment/ward/intake/production",
             "bundle/starter",
+            "proposal/0123456789abcdef0123",
             "denials/ward",
         ] {
             assert_eq!(text.parse::<Stream>().unwrap().to_string(), text);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     actor::Caller,
@@ -105,12 +106,23 @@ pub(crate) fn known_agents(world: &World, agents: &BTreeSet<AgentRef>) -> Result
 }
 
 /// A system to define or change.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DefineSystem {
     /// Its name.
     pub system: SystemName,
     /// Everything the event says.
     pub facts: SystemDefined,
+}
+
+impl DefineSystem {
+    /// Whether it changes what runs when LUMOS cannot be reached. To stop is the safe choice.
+    pub(crate) fn loosens(&self, now: &System) -> bool {
+        let goes_on = |choice: OutageChoice| choice != OutageChoice::Stop;
+        self.facts.outage.iter().any(|outage| {
+            goes_on(outage.choice) && now.outage.get(&outage.environment) != Some(&outage.choice)
+        })
+    }
 }
 
 pub(crate) fn define(world: &World, command: &DefineSystem) -> Result<Decided, Halt> {

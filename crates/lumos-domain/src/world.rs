@@ -6,11 +6,15 @@ use std::collections::BTreeMap;
 
 use crate::{
     event::Event,
-    id::{AssignmentId, BundleName, Digest, ModelName, PersonId, ReleaseId, ReviewId, SystemName},
+    id::{
+        AssignmentId, BundleName, Digest, ModelName, PersonId, ProposalId, ReleaseId, ReviewId,
+        SystemName,
+    },
     manifest::Manifest,
     model::{Bundle, Model},
     org::Org,
     person::Person,
+    proposal::Proposal,
     refusal::Refusal,
     release::{Release, Subject},
     review::Review,
@@ -56,6 +60,7 @@ enum State {
     System(System),
     Assignment(Assignment),
     Bundle(Bundle),
+    Proposal(Box<Proposal>),
     Denials,
 }
 
@@ -71,6 +76,7 @@ impl State {
             Stream::System(_) => Self::System(System::default()),
             Stream::Assignment(_) => Self::Assignment(Assignment::default()),
             Stream::Bundle(_) => Self::Bundle(Bundle::default()),
+            Stream::Proposal(_) => Self::Proposal(Box::default()),
             Stream::Denials(_) => Self::Denials,
         }
     }
@@ -86,6 +92,7 @@ impl State {
             Self::System(state) => state.apply(event),
             Self::Assignment(state) => state.apply(event),
             Self::Bundle(state) => state.apply(event),
+            Self::Proposal(state) => state.apply(event),
             Self::Denials => {}
         }
     }
@@ -146,6 +153,8 @@ impl World {
         assignment(AssignmentId) -> Assignment = Assignment;
         /// A policy bundle.
         bundle(BundleName) -> Bundle = Bundle;
+        /// A proposal.
+        proposal(ProposalId) -> Proposal = Proposal;
     }
 
     /// The organisation.

@@ -18,6 +18,7 @@ use crate::ports::Statement;
 pub mod enforcement;
 pub mod models;
 pub mod people;
+pub mod proposals;
 pub mod releases;
 pub mod reviews;
 pub mod timers;
@@ -27,6 +28,7 @@ pub mod timers;
 pub fn schema() -> Vec<&'static str> {
     [
         people::SCHEMA,
+        proposals::SCHEMA,
         models::SCHEMA,
         releases::SCHEMA,
         reviews::SCHEMA,
@@ -39,6 +41,7 @@ pub fn schema() -> Vec<&'static str> {
 /// The names of those tables, for a rebuild.
 pub const TABLES: &[&str] = &[
     "people",
+    "proposals",
     "tokens",
     "models",
     "bindings",
@@ -105,6 +108,7 @@ pub fn needs(event: &Event) -> (Vec<Sealed>, Vec<Digest>) {
 #[must_use]
 pub fn project(stream: &Stream, event: &Event, time: Timestamp, facts: &Facts) -> Vec<Statement> {
     let mut rows = people::project(stream, event, facts);
+    rows.extend(proposals::project(stream, event, time));
     rows.extend(models::project(stream, event));
     rows.extend(releases::project(stream, event, time, facts));
     rows.extend(reviews::project(stream, event, time));

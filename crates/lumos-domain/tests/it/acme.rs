@@ -12,6 +12,7 @@ use lumos_domain::{
     id::{AgentRef, AssignmentId, Digest, Environment, PersonId, ReleaseId, ReviewId},
     manifest::{Manifest, Part},
     org::Genesis,
+    proposal::Governed,
     refusal::Refusal,
     release::{DetectCandidate, IdentifyRelease},
     review::{Sign, outlook},
@@ -24,8 +25,8 @@ use crate::{journal, ledger::Ledger};
 
 mod setup;
 
-pub(crate) use setup::{binding, gate, rules};
-use setup::{people, triage, ward};
+use setup::people;
+pub(crate) use setup::{binding, gate, rules, triage, ward};
 
 pub(crate) const START: &str = "2026-03-02T09:00:00Z";
 
@@ -133,12 +134,12 @@ impl Acme {
         let mut seed = vec![Command::Found(genesis)];
         seed.extend(people());
         seed.extend([
-            Command::DefineGate(gate("staging", None)),
-            Command::DefineGate(gate("production", None)),
-            Command::SetReviewRules(rules()),
-            Command::PublishBundle(bundle()),
-            Command::DefineSystem(ward()),
-            Command::RegisterModel(triage()),
+            Governed::DefineGate(gate("staging", None)).into(),
+            Governed::DefineGate(gate("production", None)).into(),
+            Governed::SetReviewRules(rules()).into(),
+            Governed::PublishBundle(bundle()).into(),
+            Governed::DefineSystem(ward()).into(),
+            Governed::RegisterModel(triage()).into(),
         ]);
         let founded = acme.ledger.submit(&caller("genesis"), &seed, now);
         founded.unwrap_or_else(|refusal| panic!("founding: {refusal}"));
@@ -177,6 +178,14 @@ impl Acme {
             self.log.push_str(&format!("  {}\n", short(&line)));
         }
         answer
+    }
+
+    /// A change that `who` proposes and `sara` confirms.
+    pub(crate) fn govern(&mut self, who: &str, what: &str, change: Governed) {
+        let proposal = change.proposal().unwrap();
+        if self.act(who, what, change.into()) {
+            self.act("sara", "confirms", Command::ConfirmProposal { proposal });
+        }
     }
 
     /// Steps that a story takes for granted.

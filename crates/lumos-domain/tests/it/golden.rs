@@ -1,9 +1,20 @@
 //! One entry of every event type, kept for ever byte for byte: what was written once is read for ever.
-//! A file is never changed or removed; a new shape is a new type with a file of its own.
+//! A file is never changed or removed; a new shape is a new type with a file of its own. A type with several
+//! shapes has a file for each: `TYPE@SHAPE.json`.
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
-use lumos_domain::Event;
+use lumos_domain::{
+    Event,
+    actor::{Grant, Right, Scope},
+    event::ProposalMade,
+    facts::ModeScope,
+    org::SetMode,
+    proposal::Governed,
+    words::{Mode, ModelTier},
+};
+
+use crate::acme::{bundle, gate, name, rules, sealed, triage, ward};
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/events")
@@ -14,7 +25,8 @@ fn every_event_ever_written_is_read_and_written_the_same() {
     let mut kinds = BTreeSet::new();
     for file in fs::read_dir(folder()).unwrap() {
         let path = file.unwrap().path();
-        let kind = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let kind = name.split('@').next().unwrap().to_owned();
         let text = fs::read_to_string(&path).unwrap();
         let event = Event::decode(&kind, &text).unwrap_or_else(|e| panic!("{kind}: {e:?}"));
         assert_eq!(event.kind(), kind);
@@ -26,6 +38,74 @@ fn every_event_ever_written_is_read_and_written_the_same() {
         kinds, known,
         "left: tests/golden/events; right: Event::KINDS"
     );
+}
+
+/// Every change that can be proposed, each in the bytes of its golden file.
+#[test]
+fn every_change_that_needs_two_has_its_file() {
+    let grant = Grant {
+        role: name("compliance"),
+        scope: Scope::Unit("care".to_owned()),
+    };
+    let changes = [
+        (
+            "define_gate",
+            Governed::DefineGate(gate("production", Some("staging"))),
+        ),
+        ("set_review_rules", Governed::SetReviewRules(rules())),
+        (
+            "define_role",
+            Governed::DefineRole {
+                role: name("compliance"),
+                rights: [Right::Read, Right::Revoke].into(),
+            },
+        ),
+        (
+            "set_mode",
+            Governed::SetMode(SetMode {
+                scope: ModeScope::Every,
+                environment: name("production"),
+                mode: Mode::Observe,
+                until: Some("2026-03-31T09:00:00Z".parse().unwrap()),
+                reason: sealed("a first look"),
+            }),
+        ),
+        (
+            "grant_role",
+            Governed::GrantRole {
+                person: name("p-1"),
+                grant,
+            },
+        ),
+        (
+            "set_credential",
+            Governed::SetCredential {
+                person: name("p-1"),
+                hash: sealed("a hash"),
+            },
+        ),
+        ("register_model", Governed::RegisterModel(triage())),
+        (
+            "set_model_tier",
+            Governed::SetModelTier {
+                model: name("triage"),
+                tier: ModelTier::Low,
+                rationale: sealed("nobody uses it"),
+            },
+        ),
+        ("publish_bundle", Governed::PublishBundle(bundle())),
+        ("define_system", Governed::DefineSystem(ward())),
+    ];
+    for (shape, change) in changes {
+        let made = Event::from(ProposalMade {
+            person: name("p-ada"),
+            change,
+            until: "2026-03-15T09:00:00Z".parse().unwrap(),
+        });
+        let file = folder().join(format!("lumos.proposal.made.v1@{shape}.json"));
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        assert_eq!(made.to_json().unwrap(), text, "{shape}");
+    }
 }
 
 #[test]

@@ -16,7 +16,11 @@ fn line(stream: &Stream, event: &Event) -> String {
         .trim_end_matches(".v1");
     let said = said(event);
     let gap = if said.is_empty() { "" } else { ": " };
-    format!("{stream} {kind}{gap}{said}")
+    match stream {
+        // Its id is the hash of what was proposed.
+        Stream::Proposal(_) => format!("proposal {kind}{gap}{said}"),
+        _ => format!("{stream} {kind}{gap}{said}"),
+    }
 }
 
 fn said(event: &Event) -> String {
@@ -50,6 +54,8 @@ fn said(event: &Event) -> String {
             Some(until) => format!("{} until {until}", e.mode),
             None => e.mode.to_string(),
         },
+        Event::ProposalMade(e) => format!("by {}, until {}", e.person, e.until),
+        Event::ProposalConfirmed(e) => format!("first {}", e.first),
         Event::AuthorClaimed(e) => e.person.to_string(),
         _ => String::new(),
     }

@@ -111,6 +111,7 @@ impl Ledger {
                 Stream::System(id) => assert_eq!(world.system(id), fresh.system(id)),
                 Stream::Assignment(id) => assert_eq!(world.assignment(id), fresh.assignment(id)),
                 Stream::Bundle(id) => assert_eq!(world.bundle(id), fresh.bundle(id)),
+                Stream::Proposal(id) => assert_eq!(world.proposal(id), fresh.proposal(id)),
                 Stream::Denials(_) => {}
             }
         }

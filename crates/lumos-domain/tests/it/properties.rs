@@ -9,12 +9,12 @@ use lumos_domain::{
     event::ReleaseApproved,
     id::{ReviewId, RoleName},
     refusal::Refusal,
-    words::{Depth, Grade},
+    words::{Depth, Grade, ModelTier},
     world::Decided,
 };
 use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 
-use crate::acme::Acme;
+use crate::acme::{Acme, name};
 
 mod steps;
 
@@ -43,12 +43,21 @@ fn run(sandbox: bool, steps: &[Step]) -> Seen {
             continue;
         }
         for (caller, command) in commands(&mut acme, step) {
+            let before = acme.ledger.answer(|world| {
+                let tier = world.model(&name("triage"))?.effective_tier();
+                Ok((world.org()?.sandbox, tier))
+            });
+            let (alone, tier) = before.unwrap();
             let Ok(decided) = acme
                 .ledger
                 .submit(&caller, std::slice::from_ref(&command), acme.now)
             else {
                 continue;
             };
+            assert!(
+                alone || !one_person_loosened(&caller, tier, &decided),
+                "{step:?}: {decided:?}"
+            );
             for (stream, event) in &decided {
                 let json = event.to_json().unwrap();
                 assert_eq!(Event::decode(event.kind(), &json).unwrap(), *event);
@@ -66,6 +75,22 @@ fn run(sandbox: bool, steps: &[Step]) -> Seen {
         }
     }
     seen
+}
+
+/// Whether roles or rules became others without two people.
+fn one_person_loosened(caller: &Caller, tier: ModelTier, decided: &Decided) -> bool {
+    let loosens = |event: &Event| match event {
+        Event::RoleGranted(_) | Event::GateDefined(_) => true,
+        Event::ModelTierSet(set) => set.tier < tier,
+        _ => false,
+    };
+    let two = decided.iter().any(|(_, event)| match event {
+        Event::ProposalConfirmed(confirmed) => {
+            caller.person().is_some_and(|who| *who != confirmed.first)
+        }
+        _ => false,
+    });
+    !two && decided.iter().any(|(_, event)| loosens(event))
 }
 
 fn approves(answer: &Result<Decided, Refusal>) -> bool {

@@ -5,6 +5,7 @@ mod duties;
 mod house;
 mod records;
 mod running;
+mod two_people;
 
 use crate::acme::Acme;
 

@@ -9,6 +9,7 @@ use lumos_domain::{
     facts::{AgentOutage, Binding, OutageChoice},
     model::RegisterModel,
     person::AddPerson,
+    proposal::Governed,
     rules::{DepthRule, Gate, ReviewRules, Slot},
     system::DefineSystem,
     words::{ChangeTier, Depth, Grade, ModelTier},
@@ -115,12 +116,18 @@ pub(super) fn people() -> Vec<Command> {
         ("compliance", [Right::Read, Right::Revoke].into()),
         ("risk", [Right::Read, Right::Operate].into()),
         ("clinical", [Right::Read].into()),
-        ("senior", [Right::Read, Right::Operate].into()),
+        (
+            "senior",
+            [Right::Read, Right::Operate, Right::Govern].into(),
+        ),
     ] {
-        commands.push(Command::DefineRole {
-            role: name(role),
-            rights,
-        });
+        commands.push(
+            Governed::DefineRole {
+                role: name(role),
+                rights,
+            }
+            .into(),
+        );
     }
     let services: [(&str, &[&str]); 1] = [("robot", &["admin"])];
     for (who, roles) in PEOPLE.into_iter().chain(services) {
@@ -130,18 +137,21 @@ pub(super) fn people() -> Vec<Command> {
             login: sealed(&format!("{who}@acme.example")),
             service: who == "robot",
         }));
-        commands.extend(roles.iter().map(|role| Command::GrantRole {
-            person: name(who),
-            grant: Grant {
-                role: name(role),
-                scope: Scope::Organisation,
-            },
+        commands.extend(roles.iter().map(|role| {
+            Governed::GrantRole {
+                person: name(who),
+                grant: Grant {
+                    role: name(role),
+                    scope: Scope::Organisation,
+                },
+            }
+            .into()
         }));
     }
     commands
 }
 
-pub(super) fn ward() -> DefineSystem {
+pub(crate) fn ward() -> DefineSystem {
     let outage = AgentOutage {
         environment: name("production"),
         choice: OutageChoice::DegradeToHuman,
@@ -157,7 +167,7 @@ pub(super) fn ward() -> DefineSystem {
     }
 }
 
-pub(super) fn triage() -> RegisterModel {
+pub(crate) fn triage() -> RegisterModel {
     RegisterModel {
         model: name("triage"),
         facts: ModelRegistered {

@@ -8,6 +8,7 @@ use lumos_domain::{
     event::EvidenceRecorded,
     facts::{Cause, ReportFacts},
     id::Digest,
+    proposal::Governed,
     review::Sign,
     words::{Depth, Enforcement, ModelTier, Severity, Verdict},
 };
@@ -88,6 +89,7 @@ pub(super) enum Step {
         person: &'static str,
         role: &'static str,
         grant: bool,
+        second: &'static str,
     },
     Suspend {
         who: &'static str,
@@ -96,10 +98,12 @@ pub(super) enum Step {
     Tier {
         who: &'static str,
         high: bool,
+        second: &'static str,
     },
     Gate {
         who: &'static str,
         days: u32,
+        second: &'static str,
     },
     LeaveSandbox {
         who: &'static str,
@@ -118,6 +122,7 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Verdict::Reject),
         1 => Just(Verdict::RequestChanges),
     ];
+    let seconds = || prop_oneof![2 => Just("sara"), 2 => Just("ada"), 3 => who()];
     let submitter = prop_oneof![Just("dora"), Just("ada"), Just("scanner"), who()];
     let step = prop_oneof![
         4 => (submitter, version(), 0..4u8, any::<bool>(), prop::bool::weighted(0.05)).prop_map(
@@ -137,12 +142,13 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => version().prop_map(|version| Step::Use { version }),
         1 => (who(), version(), select(&["overdue", "critical", "other"][..]))
             .prop_map(|(who, version, key)| Step::Timer { who, version, key }),
-        1 => (who(), select(&ACTORS[..9]), select(&ROLES[..]), any::<bool>())
-            .prop_map(|(who, person, role, grant)| Step::Role { who, person, role, grant }),
+        1 => (who(), select(&ACTORS[..9]), select(&ROLES[..]), any::<bool>(), seconds())
+            .prop_map(|(who, person, role, grant, second)| Step::Role { who, person, role, grant, second }),
         1 => (who(), select(&ACTORS[1..9])).prop_map(|(who, person)| Step::Suspend { who, person }),
-        1 => (who(), any::<bool>()).prop_map(|(who, high)| Step::Tier { who, high }),
-        1 => (who(), prop_oneof![Just(0), Just(14), any::<u32>()])
-            .prop_map(|(who, days)| Step::Gate { who, days }),
+        1 => (who(), any::<bool>(), seconds())
+            .prop_map(|(who, high, second)| Step::Tier { who, high, second }),
+        1 => (who(), prop_oneof![Just(0), Just(14), any::<u32>()], seconds())
+            .prop_map(|(who, days, second)| Step::Gate { who, days, second }),
         1 => who().prop_map(|who| Step::LeaveSandbox { who }),
         1 => prop_oneof![0..48i64, Just(31 * 24)].prop_map(|hours| Step::Wait { hours }),
     ];
@@ -170,6 +176,15 @@ fn found(mut facts: ReportFacts, finding: u8) -> ReportFacts {
     }
     facts.report = Digest::of(format!("{facts:?}").as_bytes());
     facts
+}
+
+/// One asks for a change, and somebody, perhaps the same, confirms it.
+fn both(first: &str, second: &str, change: Governed) -> Vec<(Caller, Command)> {
+    let proposal = change.proposal().unwrap();
+    vec![
+        (caller(first), change.into()),
+        (caller(second), Command::ConfirmProposal { proposal }),
+    ]
 }
 
 /// What a step asks, and who asks it.
@@ -340,6 +355,7 @@ pub(super) fn commands(acme: &mut Acme, step: &Step) -> Vec<(Caller, Command)> {
             person,
             role,
             grant,
+            second,
         } => {
             let (person, held) = (
                 name(person),
@@ -348,20 +364,12 @@ pub(super) fn commands(acme: &mut Acme, step: &Step) -> Vec<(Caller, Command)> {
                     scope: Scope::Organisation,
                 },
             );
-            by(
-                who,
-                if grant {
-                    Command::GrantRole {
-                        person,
-                        grant: held,
-                    }
-                } else {
-                    Command::RevokeRole {
-                        person,
-                        grant: held,
-                    }
-                },
-            )
+            if grant {
+                let grant = held;
+                return both(who, second, Governed::GrantRole { person, grant });
+            }
+            let grant = held;
+            by(who, Command::RevokeRole { person, grant })
         }
         Step::Suspend { who, person } => by(
             who,
@@ -370,26 +378,25 @@ pub(super) fn commands(acme: &mut Acme, step: &Step) -> Vec<(Caller, Command)> {
                 reason: sealed("left"),
             },
         ),
-        Step::Tier { who, high } => {
+        Step::Tier { who, high, second } => {
             let tier = if high {
                 ModelTier::High
             } else {
                 ModelTier::Medium
             };
             let rationale = sealed("looked at again");
-            by(
-                who,
-                Command::SetModelTier {
-                    model: name("triage"),
-                    tier,
-                    rationale,
-                },
-            )
+            let model = name("triage");
+            let set = Governed::SetModelTier {
+                model,
+                tier,
+                rationale,
+            };
+            both(who, second, set)
         }
-        Step::Gate { who, days } => {
+        Step::Gate { who, days, second } => {
             let mut gate = gate("production", None);
             gate.report_max_age_days = days;
-            by(who, Command::DefineGate(gate))
+            both(who, second, Governed::DefineGate(gate))
         }
         Step::LeaveSandbox { who } => by(
             who,

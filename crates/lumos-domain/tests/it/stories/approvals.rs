@@ -2,6 +2,7 @@
 
 use lumos_domain::{
     Command, Stream,
+    proposal::Governed,
     words::{
         Enforcement, ModelTier, RuleResult, Severity,
         Verdict::{Approve, Reject, RequestChanges},
@@ -105,11 +106,12 @@ fn one_person_with_two_roles_fills_one_slot() {
 #[test]
 fn a_slot_of_grade_part11_refuses_a_recorded_signature() {
     let mut acme = Acme::running();
-    let tier = Command::SetModelTier {
+    let tier = Governed::SetModelTier {
         model: name("triage"),
         tier: ModelTier::High,
         rationale: sealed("it decides about health now"),
-    };
+    }
+    .into();
     acme.act("ada", "raises the tier", tier);
     acme.submit("dora", "2", manifest("w1", "p2", "d1"));
     acme.report("2", |_| {});

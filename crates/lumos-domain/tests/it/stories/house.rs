@@ -9,6 +9,7 @@ use lumos_domain::{
     facts::ModeScope,
     org::SetMode,
     person::IssueToken,
+    proposal::Governed,
     rules::Gate,
     words::{Depth, Mode},
 };
@@ -28,10 +29,10 @@ fn observing_needs_an_end_within_ninety_days() {
             until: hours.map(|hours| start + SignedDuration::from_hours(hours)),
             reason: sealed("a first look"),
         };
-        acme.act(
+        acme.govern(
             "ada",
             &format!("observes for {hours:?} hours"),
-            Command::SetMode(mode),
+            Governed::SetMode(mode),
         );
     };
     set(None);
@@ -55,7 +56,10 @@ fn observing_needs_an_end_within_ninety_days() {
         ada observes for Some(2161) hours
           no, observe-too-long: `observe` needs an end within 90 days, after which the mode is `enforce`
         ada observes for Some(2160) hours
+          proposal proposal.made: by ada, until 2026-03-16T09:00:00Z
+        sara confirms
           org mode.set: observe until 2026-05-31T09:00:00Z
+          proposal proposal.confirmed: first ada
         ",
     );
 }
@@ -123,7 +127,7 @@ fn a_token_reaches_no_further_than_it_says() {
         limited_to: Some(BTreeSet::from([Right::Read])),
         ..caller("ada")
     };
-    let publish = Command::PublishBundle(bundle());
+    let publish = Governed::PublishBundle(bundle()).into();
     drop(acme.act_as(&limited, "ada, by a token to read, publishes", publish));
     let more = token("ada", "t3", &[Right::Govern], 1);
     drop(acme.act_as(&limited, "ada, by a token to read, asks for more", more));
@@ -186,7 +190,7 @@ fn one_person_stops_a_system_and_two_resume_it() {
         cleo resumes ward
           system/ward system.resume_requested
         cleo resumes ward
-          no, needs-second-person: resuming needs a second person; you asked for it
+          no, needs-second-person: this needs a second person; you asked for it yourself
         robot resumes ward
           no, not-a-person: only a signed-in person can do this; agents and services never sign
         sara resumes ward
@@ -200,21 +204,37 @@ fn settings_that_no_calendar_holds_are_refused() {
     let mut acme = Acme::new();
     let mut long = rules();
     long.depths.get_mut(&Depth::Light).unwrap().approval_days = u32::MAX;
-    acme.act("ada", "approves for ever", Command::SetReviewRules(long));
+    acme.act(
+        "ada",
+        "approves for ever",
+        Governed::SetReviewRules(long).into(),
+    );
     let mut late = rules();
     late.depths.get_mut(&Depth::Light).unwrap().overdue_hours = u32::MAX;
-    acme.act("ada", "never is overdue", Command::SetReviewRules(late));
+    acme.act(
+        "ada",
+        "never is overdue",
+        Governed::SetReviewRules(late).into(),
+    );
     let mut never = rules();
     never.escalate_critical_after_hours = u32::MAX;
-    acme.act("ada", "never escalates", Command::SetReviewRules(never));
+    acme.act(
+        "ada",
+        "never escalates",
+        Governed::SetReviewRules(never).into(),
+    );
     let mut crowd = rules();
     crowd.depths.get_mut(&Depth::Full).unwrap().slots[0].count = u32::MAX;
-    acme.act("ada", "asks for a crowd", Command::SetReviewRules(crowd));
+    acme.act(
+        "ada",
+        "asks for a crowd",
+        Governed::SetReviewRules(crowd).into(),
+    );
     let old = Gate {
         report_max_age_days: u32::MAX,
         ..gate("staging", None)
     };
-    acme.act("ada", "takes any report", Command::DefineGate(old));
+    acme.act("ada", "takes any report", Governed::DefineGate(old).into());
     told(
         &acme,
         r"

@@ -5,6 +5,7 @@ use lumos_domain::{
     event::EvidenceRecorded,
     facts::BundleRef,
     id::Digest,
+    proposal::Governed,
     words::{
         Enforcement, Severity,
         Verdict::{Approve, Reject},
@@ -203,10 +204,10 @@ fn other_bytes_under_a_version_are_a_finding() {
 #[test]
 fn a_gate_may_ask_for_the_one_before_it() {
     let mut acme = Acme::running();
-    acme.act(
+    acme.govern(
         "ada",
         "puts staging first",
-        Command::DefineGate(gate("production", Some("staging"))),
+        Governed::DefineGate(gate("production", Some("staging"))),
     );
     acme.submit("dora", "2", manifest("w1", "p2", "d1"));
     acme.report("2", |_| {});
@@ -233,7 +234,10 @@ fn a_gate_may_ask_for_the_one_before_it() {
         &acme,
         r"
         ada puts staging first
+          proposal proposal.made: by ada, until 2026-03-16T09:00:00Z
+        sara confirms
           org gate.defined
+          proposal proposal.confirmed: first ada
         dora submits 2
           release/triage/2 candidate.detected
         scanner identifies 2
@@ -274,19 +278,19 @@ fn a_report_must_be_of_the_policy_in_force() {
         version: "2".to_owned(),
         digest: Digest::of(b"starter 2"),
     };
-    acme.act(
+    acme.govern(
         "ada",
         "publishes starter 2",
-        Command::PublishBundle(stricter.clone()),
+        Governed::PublishBundle(stricter.clone()),
     );
     let other = BundleRef {
         digest: Digest::of(b"other"),
         ..stricter.clone()
     };
-    acme.act(
+    acme.govern(
         "ada",
         "publishes starter 2 anew",
-        Command::PublishBundle(other),
+        Governed::PublishBundle(other),
     );
     acme.report("2", |_| {});
     acme.report("2", |facts| facts.bundles = [stricter].into());
@@ -294,7 +298,10 @@ fn a_report_must_be_of_the_policy_in_force() {
         &acme,
         r"
         ada publishes starter 2
+          proposal proposal.made: by ada, until 2026-03-16T09:00:00Z
+        sara confirms
           bundle/starter bundle.published
+          proposal proposal.confirmed: first ada
         ada publishes starter 2 anew
           no, already-exists: there is already a policy bundle version `starter 2`
         checker reports on 2

@@ -4,6 +4,7 @@ use lumos_domain::{
     Command,
     event::PromotionObserved,
     facts::Cause,
+    proposal::Governed,
     system::PromotionOutcome,
     words::{Depth, Verdict::Approve},
 };
@@ -25,7 +26,11 @@ fn what_was_approved_in_a_sandbox_ends_with_it() {
     let mut alone = rules();
     let one = alone.depths[&Depth::Light].clone();
     alone.depths.insert(Depth::Full, one);
-    acme.act("ada", "eases the rules", Command::SetReviewRules(alone));
+    acme.act(
+        "ada",
+        "eases the rules",
+        Governed::SetReviewRules(alone).into(),
+    );
     acme.submit_as("ada", "1", manifest("w1", "p1", "d1"), |facts| {
         facts.agents = agents(&["ward/intake"]);
     });
