@@ -30,6 +30,12 @@ const CAMPAIGNS: &[Campaign] = &[
         counts: &[("PROPTEST_CASES", "20000")],
     },
     Campaign {
+        name: "worlds",
+        package: "lumos-sim",
+        tests: "test(campaign)",
+        counts: &[("LUMOS_SOAK_WORLDS", "3000")],
+    },
+    Campaign {
         name: "hostile-policy",
         package: "lumos-policy",
         tests: "test(hostile)",

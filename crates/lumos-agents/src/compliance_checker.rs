@@ -40,9 +40,10 @@ impl ComplianceChecker {
         hand: &Hand,
         release: &ReleaseId,
         environment: &Environment,
+        why: Why,
     ) -> Result<(), HandleError> {
         let _turn = self.one_at_a_time.lock().await;
-        match covered(&hand.door, release, environment).await {
+        match covered(&hand.door, release, environment, why).await {
             Ok(true) => return Ok(()),
             Ok(false) => {}
             // Withdrawn, or not identified yet: there is nothing to check.
@@ -55,10 +56,15 @@ impl ComplianceChecker {
         let dossier = candidate::dossier(&hand.door, release, environment).await?;
         let report = assess(&hand.door, &dossier, hand.door.ports().clock.now()).await?;
         let facts = record(&hand.door, environment, &dossier, &report).await?;
-        // One entry may lead to reports of several releases: the step names what it is about.
+        // One entry may lead to reports of several releases: the step names what it is about. What was asked for
+        // once is judged once, whatever the depth is when the entry is handled again.
+        let depth = match why {
+            Why::Changed => dossier.outlook.depth.to_string(),
+            Why::Asked => String::new(),
+        };
         let about = format!(
-            "{release} {environment} {} {} {:?}",
-            dossier.outlook.subject_version, dossier.outlook.depth, facts.bundles
+            "{release} {environment} {} {depth} {:?}",
+            dossier.outlook.subject_version, facts.bundles
         );
         let step = format!("report.{}", Digest::of(about.as_bytes()).hex());
         hand.submit(
@@ -72,13 +78,18 @@ impl ComplianceChecker {
         Ok(())
     }
 
-    async fn check_everywhere(&self, hand: &Hand, release: &ReleaseId) -> Result<(), HandleError> {
+    async fn check_everywhere(
+        &self,
+        hand: &Hand,
+        release: &ReleaseId,
+        why: Why,
+    ) -> Result<(), HandleError> {
         let targets = hand
             .door
             .ask(|world| Ok(world.release(release)?.targets.clone()))
             .await?;
         for environment in targets.keys() {
-            self.check(hand, release, environment).await?;
+            self.check(hand, release, environment, why).await?;
         }
         Ok(())
     }
@@ -88,7 +99,8 @@ impl ComplianceChecker {
     async fn check_open(&self, hand: &Hand, model: Option<&ModelName>) -> Result<(), HandleError> {
         for row in views::reviews::open(&*hand.door.ports().store, -1, 10_000).await? {
             if model.is_none_or(|model| row.review.model == *model) {
-                self.check(hand, &row.review.release(), &row.review.environment)
+                let (release, environment) = (row.review.release(), &row.review.environment);
+                self.check(hand, &release, environment, Why::Changed)
                     .await?;
             }
         }
@@ -98,17 +110,29 @@ impl ComplianceChecker {
     /// Checks releases that have a report but no review yet. What is under review stays pinned to its bundles.
     async fn check_unopened(&self, hand: &Hand) -> Result<(), HandleError> {
         for release in views::releases::in_state(&*hand.door.ports().store, "checked").await? {
-            self.check_everywhere(hand, &release).await?;
+            self.check_everywhere(hand, &release, Why::Changed).await?;
         }
         Ok(())
     }
 }
 
-/// Whether the latest report covers the evidence, the depth and the bundles as they are now.
+/// What a release is checked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// Something it is held against may have changed.
+    Changed,
+    /// Somebody asked for it.
+    Asked,
+}
+
+/// Whether the latest report covers the evidence, the depth and the bundles as they are now. The depth a decided
+/// review would have today calls for no report until somebody asks: an entry that is handled late, when the
+/// release itself runs already, must not begin its review anew.
 async fn covered(
     door: &Door,
     release: &ReleaseId,
     environment: &Environment,
+    why: Why,
 ) -> Result<bool, DoorError> {
     let now = door.ports().clock.now();
     door.ask(|world| {
@@ -117,10 +141,14 @@ async fn covered(
         for name in &world.model(&release.model)?.policies {
             bundles.extend(world.bundle(name)?.current.clone());
         }
-        let report = world.release(release)?.reports.get(environment);
-        Ok(report.is_some_and(|report| {
+        let state = world.release(release)?;
+        let decided = match state.reviews.get(environment) {
+            Some(review) => why == Why::Changed && !world.review(review)?.is_open(),
+            None => false,
+        };
+        Ok(state.reports.get(environment).is_some_and(|report| {
             report.subject_version == outlook.subject_version
-                && report.depth == outlook.depth
+                && (decided || report.depth == outlook.depth)
                 && bundles.is_subset(&report.bundles)
         }))
     })
@@ -262,12 +290,18 @@ impl Subscriber for ComplianceChecker {
 
     async fn handle(&self, hand: &Hand, entry: &LedgerEntry) -> Result<(), HandleError> {
         match (&entry.stream, &entry.event) {
-            (Stream::Release(release), _) => self.check_everywhere(hand, release).await,
+            (Stream::Release(release), Event::GateRequested(_)) => {
+                self.check_everywhere(hand, release, Why::Asked).await
+            }
+            (Stream::Release(release), _) => {
+                self.check_everywhere(hand, release, Why::Changed).await
+            }
             (Stream::Subject(digest), _) => {
                 let (rows, _) =
                     views::releases::by_digest(&*hand.door.ports().store, digest).await?;
                 for row in rows {
-                    self.check_everywhere(hand, &row.release).await?;
+                    self.check_everywhere(hand, &row.release, Why::Changed)
+                        .await?;
                 }
                 Ok(())
             }

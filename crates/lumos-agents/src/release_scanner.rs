@@ -52,28 +52,26 @@ impl ReleaseScanner {
         }
     }
 
-    /// Polls every registry each `every`, and looks where hints point, until `stop` turns true.
-    ///
-    /// # Errors
-    /// When the store fails; a registry that fails is logged and asked again later.
+    /// Polls every registry each `every`, and looks where hints point, until `stop` turns true. A registry or a
+    /// store that fails is logged and asked again later.
     pub async fn watch(
         &self,
         door: &Door,
         every: Duration,
         mut hints: mpsc::Receiver<Hint>,
         mut stop: watch::Receiver<bool>,
-    ) -> Result<(), PortError> {
+    ) {
         let mut due = tokio::time::interval(every);
         due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = due.tick() => {
                     for registry in self.registries.values() {
-                        self.poll(door, &**registry).await?;
+                        unless_failed(self.poll(door, &**registry).await);
                     }
                 }
-                Some(hint) = hints.recv() => self.look(door, &hint).await?,
-                () = stopped(&mut stop) => return Ok(()),
+                Some(hint) = hints.recv() => unless_failed(self.look(door, &hint).await),
+                () = stopped(&mut stop) => return,
             }
         }
     }
@@ -157,6 +155,13 @@ impl ReleaseScanner {
             }
         };
         identify(hand, release, scanned, registered).await
+    }
+}
+
+/// What could not be looked at because the store failed is found at a later poll.
+fn unless_failed(looked: Result<(), PortError>) {
+    if let Err(failed) = looked {
+        tracing::error!(problem = %failed, source = %failed.source, "a registry could not be looked at");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Signs the ledger's head after each commit, and never two histories (DESIGN promise 12): the signed
 //! checkpoint is anchored apart from the database before anybody sees it, and nothing starts behind it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use lumos_ledger::{Checkpoint, Frontier, VerifierKey, checkpoint};
 use tokio::sync::watch;
@@ -13,6 +13,8 @@ use crate::{
 
 /// Leaves read at a time when an old root is recomputed.
 const CHUNK: u64 = 65_536;
+/// How long to wait after the store or the anchor failed.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// Why nothing can be signed here.
 #[derive(Debug, thiserror::Error)]
@@ -142,19 +144,36 @@ impl Notary {
         self.key.verifier_key()
     }
 
-    /// Signs after each commit until `stop` turns true.
+    /// Signs after each commit until `stop` turns true. While the store or the anchor fails, as on a full disk,
+    /// nothing new is published and signing is tried again.
     ///
     /// # Errors
-    /// When signing or anchoring fails: the process must not go on as if it had published.
+    /// When a checkpoint cannot be made: the process must not go on as if it had published.
     pub async fn run(&self, mut stop: watch::Receiver<bool>) -> Result<(), NotaryError> {
         let mut committed = self.store.committed();
         loop {
-            self.sign(self.store.frontier().await?)?;
+            let again = match self.catch_up().await {
+                Ok(()) => false,
+                Err(NotaryError::Port(failed)) => {
+                    tracing::error!(problem = %failed, source = %failed.source, "the ledger's head could not be signed; it will be tried again");
+                    true
+                }
+                Err(error) => return Err(error),
+            };
             tokio::select! {
                 changed = committed.changed() => if changed.is_err() { return Ok(()) },
+                () = tokio::time::sleep(TRY_AGAIN), if again => {}
                 () = stopped(&mut stop) => return Ok(()),
             }
         }
+    }
+
+    /// Signs and anchors what was committed but not yet signed, and publishes it.
+    ///
+    /// # Errors
+    /// When that fails; nothing is published then.
+    pub async fn catch_up(&self) -> Result<(), NotaryError> {
+        self.sign(self.store.frontier().await?)
     }
 
     fn sign(&self, frontier: Frontier) -> Result<(), NotaryError> {

@@ -18,10 +18,16 @@ use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
     door::{Door, DoorError, Outcome, Request},
-    ports::{PortError, Row, Statement, Store, Value},
+    ports::{PortError, Statement, Store},
     record::LedgerEntry,
-    views::{statement, timers},
+    views::statement,
 };
+
+mod progress;
+mod timers;
+
+pub use progress::{Progress, progress};
+pub use timers::fire_due;
 
 /// The tables of the runtime: operational state, which can never permit anything.
 pub const SCHEMA: &[&str] = &[
@@ -169,7 +175,7 @@ pub async fn stopped(stop: &mut watch::Receiver<bool>) {
 /// Runs the agents and the timers until `stop` turns true.
 ///
 /// # Errors
-/// When the store cannot be read or written; the process should end and say so.
+/// When an agent's own loop breaks; the process should end and say so. A store that fails is waited for.
 pub async fn run(
     door: Door,
     agents: Vec<Arc<dyn Subscriber>>,
@@ -188,47 +194,113 @@ pub async fn run(
         let (door, stop) = (door.clone(), stop.clone());
         tasks.spawn(async move { follow(door, agent, stop).await });
     }
-    tasks.spawn(fire_timers(door, stop));
+    tasks.spawn(timers::watch(door, stop));
     while let Some(ended) = tasks.join_next().await {
         ended.map_err(|panicked| PortError::new("running an agent", panicked))??;
     }
     Ok(())
 }
 
-/// One agent's loop: move the cursor, take jobs, work them off, wait for more.
+/// One agent's loop. When the store fails, as on a full disk, the agent waits and takes up again what it was
+/// doing; nobody else is stopped by it.
 async fn follow(
     door: Door,
     agent: Arc<dyn Subscriber>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), PortError> {
-    let store = Arc::clone(&door.ports().store);
-    let mut committed = store.committed();
-    // What was being done when the process ended is due again: this process holds every lease now.
-    store
-        .execute(vec![statement!(
-            "UPDATE jobs SET state = 'waiting' WHERE subscriber = $1 AND state = 'taken'",
-            agent.agent().as_str(),
-        )])
-        .await?;
-    let mut working = JoinSet::new();
-    loop {
-        while queue_new(&*store, &*agent, door.ports().clock.now()).await? {}
-        let free = AT_ONCE.saturating_sub(working.len());
-        for entry in take(&*store, &*agent, free, door.ports().clock.now()).await? {
-            let (door, agent) = (door.clone(), Arc::clone(&agent));
-            working.spawn(async move { work(door, agent, entry).await });
-        }
+    let follower = Follower::new(door, agent);
+    while let Err(failed) = follower.run(&mut stop).await {
+        tracing::error!(agent = follower.name(), problem = %failed, source = %failed.source, "an agent could not go on; it will try again");
         tokio::select! {
-            Some(done) = working.join_next() => {
-                done.map_err(|panicked| PortError::new("handling an entry", panicked))??;
-            }
-            changed = committed.changed() => if changed.is_err() { return Ok(()) },
             () = tokio::time::sleep(LOOK_AGAIN) => {}
-            () = stopped(&mut stop) => {
-                working.shutdown().await;
-                return Ok(());
+            () = stopped(&mut stop) => return Ok(()),
+        }
+    }
+    Ok(())
+}
+
+/// An agent that follows the ledger, in the steps it is made of: [`run`] lets time and commits drive them, a
+/// simulated world drives them by hand.
+#[derive(Clone)]
+pub struct Follower {
+    door: Door,
+    agent: Arc<dyn Subscriber>,
+}
+
+impl Follower {
+    /// `agent`, following the ledger behind `door`.
+    #[must_use]
+    pub fn new(door: Door, agent: Arc<dyn Subscriber>) -> Self {
+        Self { door, agent }
+    }
+
+    /// The agent's name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.agent.agent().as_str()
+    }
+
+    /// Moves the cursor, takes jobs, works them off, waits for more, until `stop` turns true.
+    async fn run(&self, stop: &mut watch::Receiver<bool>) -> Result<(), PortError> {
+        let mut working = JoinSet::new();
+        let ended = self.drive(&mut working, stop).await;
+        working.shutdown().await;
+        ended
+    }
+
+    async fn drive(
+        &self,
+        working: &mut JoinSet<Result<(), PortError>>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(), PortError> {
+        let mut committed = self.door.ports().store.committed();
+        self.take_over().await?;
+        loop {
+            for entry in self.due(AT_ONCE.saturating_sub(working.len())).await? {
+                let follower = self.clone();
+                working.spawn(async move { follower.work(entry).await });
+            }
+            tokio::select! {
+                Some(done) = working.join_next() => {
+                    done.map_err(|panicked| PortError::new("handling an entry", panicked))??;
+                }
+                changed = committed.changed() => if changed.is_err() { return Ok(()) },
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+                () = stopped(stop) => return Ok(()),
             }
         }
+    }
+
+    /// Makes what was being done when the process ended, or this agent failed, due again: whoever follows now
+    /// holds every lease.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn take_over(&self) -> Result<(), PortError> {
+        let taken = statement!(
+            "UPDATE jobs SET state = 'waiting' WHERE subscriber = $1 AND state = 'taken'",
+            self.name(),
+        );
+        self.door.ports().store.execute(vec![taken]).await?;
+        Ok(())
+    }
+
+    /// Queues what is new in the ledger, then takes up to `max` due entries under a lease.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn due(&self, max: usize) -> Result<Vec<u64>, PortError> {
+        let ports = self.door.ports();
+        while queue_new(&*ports.store, &*self.agent, ports.clock.now()).await? {}
+        take(&*ports.store, self.name(), max, ports.clock.now()).await
+    }
+
+    /// Handles one taken entry and settles its job.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn work(&self, index: u64) -> Result<(), PortError> {
+        work(&self.door, &*self.agent, index).await
     }
 }
 
@@ -289,14 +361,13 @@ async fn queue_new(
 /// Takes up to `max` due jobs under a lease.
 async fn take(
     store: &dyn Store,
-    agent: &dyn Subscriber,
+    name: &'static str,
     max: usize,
     now: Timestamp,
 ) -> Result<Vec<u64>, PortError> {
     if max == 0 {
         return Ok(Vec::new());
     }
-    let name = agent.agent().as_str();
     let limit = i64::try_from(max).unwrap_or(i64::MAX);
     let due = store
         .query(
@@ -328,8 +399,7 @@ async fn take(
         .collect())
 }
 
-/// Handles one entry and settles its job.
-async fn work(door: Door, agent: Arc<dyn Subscriber>, index: u64) -> Result<(), PortError> {
+async fn work(door: &Door, agent: &dyn Subscriber, index: u64) -> Result<(), PortError> {
     let store = Arc::clone(&door.ports().store);
     let name = agent.agent().as_str();
     let stored = store.entries(index, 1).await?;
@@ -352,7 +422,7 @@ async fn work(door: Door, agent: Arc<dyn Subscriber>, index: u64) -> Result<(), 
             name,
             key
         ),
-        Err(error) => failed(&*store, &door, name, key, &error).await?,
+        Err(error) => failed(&*store, door, name, key, &error).await?,
     };
     store.execute(vec![settle]).await?;
     Ok(())
@@ -392,97 +462,4 @@ async fn failed(
         name,
         key,
     ))
-}
-
-/// Asks `decide` about each timer that comes due. Nothing is approved by a timeout.
-async fn fire_timers(door: Door, mut stop: watch::Receiver<bool>) -> Result<(), PortError> {
-    let store = Arc::clone(&door.ports().store);
-    loop {
-        for timer in timers::due(&*store, door.ports().clock.now()).await? {
-            let id = format!("timer.{}.{}", timer.due.as_microsecond(), short(&timer));
-            let id = id
-                .parse()
-                .map_err(|source| PortError::new("naming a timer's command", source))?;
-            let command = Command::TimerDue {
-                stream: timer.stream.clone(),
-                key: timer.key.clone(),
-            };
-            let caller = Caller::new(lumos_domain::actor::Actor::Clock);
-            match door.submit(Request::new(caller, id, command)).await {
-                Ok(_) | Err(DoorError::Refused(_)) => {}
-                Err(DoorError::Busy | DoorError::ReadOnly(_)) => continue,
-                Err(DoorError::Store(failed)) => return Err(failed),
-                Err(error) => {
-                    tracing::warn!(stream = %timer.stream, problem = %error, "a timer led to nothing");
-                }
-            }
-            store.execute(vec![timers::fired(&timer)]).await?;
-        }
-        tokio::select! {
-            () = tokio::time::sleep(LOOK_AGAIN) => {}
-            () = stopped(&mut stop) => return Ok(()),
-        }
-    }
-}
-
-fn short(timer: &timers::Due) -> String {
-    let name = format!("{} {}", timer.stream, timer.key);
-    lumos_domain::id::Digest::of(name.as_bytes()).hex()[..32].to_owned()
-}
-
-/// How far an agent is, for `lumos runtime list` and the readiness page.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Progress {
-    /// The agent.
-    pub agent: &'static str,
-    /// The next entry it will look at.
-    pub next: u64,
-    /// Jobs that wait or are being done.
-    pub waiting: u64,
-    /// Dead letters: entry and problem, at most 100.
-    pub dead: Vec<(u64, String)>,
-}
-
-/// How far every agent is.
-///
-/// # Errors
-/// When the store fails.
-pub async fn progress(store: &dyn Store) -> Result<Vec<Progress>, PortError> {
-    let mut all = Vec::new();
-    for agent in OwnAgent::ALL.map(OwnAgent::as_str) {
-        let by = || vec![Value::from(agent)];
-        let number = |rows: Vec<Row>| {
-            rows.first()
-                .and_then(|row| row.int(0))
-                .and_then(|n| u64::try_from(n).ok())
-                .unwrap_or(0)
-        };
-        let dead = store
-            .query(
-                "SELECT entry, problem FROM jobs WHERE subscriber = $1 AND state = 'dead' ORDER BY entry LIMIT 100",
-                by(),
-            )
-            .await?;
-        all.push(Progress {
-            agent,
-            next: number(
-                store
-                    .query("SELECT next FROM cursors WHERE subscriber = $1", by())
-                    .await?,
-            ),
-            waiting: number(
-                store
-                    .query(
-                        "SELECT COUNT(*) FROM jobs WHERE subscriber = $1 AND state <> 'dead'",
-                        by(),
-                    )
-                    .await?,
-            ),
-            dead: dead
-                .iter()
-                .filter_map(|row| Some((u64::try_from(row.int(0)?).ok()?, row.text(1).to_owned())))
-                .collect(),
-        });
-    }
-    Ok(all)
 }

@@ -13,7 +13,11 @@ use lumos_domain::{
     world::World,
 };
 
-use crate::ports::Statement;
+use crate::{
+    door::DoorError,
+    ports::{Ports, Statement, StoredEntry},
+    record::LedgerEntry,
+};
 
 pub mod enforcement;
 pub mod models;
@@ -55,6 +59,9 @@ pub const TABLES: &[&str] = &[
     "timers",
 ];
 
+/// Entries read at a time for a rebuild.
+const CHUNK: u32 = 1_024;
+
 /// What a projection may look at beside the event: readable values and manifests.
 #[derive(Debug, Default)]
 pub struct Facts {
@@ -75,16 +82,6 @@ impl Facts {
         }
     }
 
-    /// Adds a readable value, for a rebuild.
-    pub fn add_sealed(&mut self, sealed: Sealed, value: String) {
-        self.sealed.insert(sealed, value);
-    }
-
-    /// Adds a manifest, for a rebuild.
-    pub fn add_manifest(&mut self, digest: Digest, manifest: Manifest) {
-        self.manifests.insert(digest, manifest);
-    }
-
     fn text(&self, sealed: &Sealed) -> Option<&str> {
         self.sealed.get(sealed).map(String::as_str)
     }
@@ -94,9 +91,45 @@ impl Facts {
     }
 }
 
-/// What a rebuild must look up before it can project `event`.
+/// Everything a rebuild must look up before it can project the whole ledger.
+///
+/// # Errors
+/// When an entry cannot be read, or a manifest is missing or broken.
+pub async fn facts(ports: &Ports) -> Result<Facts, DoorError> {
+    let mut facts = Facts::default();
+    let mut next = 0;
+    loop {
+        let stored = ports.store.entries(next, CHUNK).await?;
+        let Some(last) = stored.last() else {
+            return Ok(facts);
+        };
+        next = last.index + 1;
+        for entry in &stored {
+            let (sealed, manifests) = needs(&LedgerEntry::read(entry)?.event);
+            for (sealed, value) in sealed.iter().zip(ports.store.unseal(&sealed).await?) {
+                facts.sealed.extend(value.map(|value| (*sealed, value)));
+            }
+            for digest in manifests {
+                let missing = |source| DoorError::Manifest { digest, source };
+                let bytes = ports.blobs.get(&digest).await?;
+                let bytes = bytes.ok_or_else(|| missing(None))?;
+                let manifest = Manifest::from_canonical(&bytes).map_err(|e| missing(Some(e)))?;
+                facts.manifests.insert(digest, manifest);
+            }
+        }
+    }
+}
+
+/// The rows that follow from a stored entry; none when this version cannot read it.
 #[must_use]
-pub fn needs(event: &Event) -> (Vec<Sealed>, Vec<Digest>) {
+pub fn meaning(stored: &StoredEntry, facts: &Facts) -> Vec<Statement> {
+    LedgerEntry::read(stored).map_or_else(
+        |_| Vec::new(),
+        |entry| project(&entry.stream, &entry.event, entry.time, facts),
+    )
+}
+
+fn needs(event: &Event) -> (Vec<Sealed>, Vec<Digest>) {
     match event {
         Event::PersonAdded(added) => (vec![added.login], Vec::new()),
         Event::ReleaseIdentified(identified) => (Vec::new(), vec![identified.digest]),

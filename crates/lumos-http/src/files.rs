@@ -56,13 +56,14 @@ pub(crate) async fn receive(
 
 /// A body that is read from the file `from` while it is sent, and its size.
 pub(crate) async fn body(from: &Path) -> Result<(Body, u64), HttpError> {
-    let opened = File::open(from).await;
-    let file = opened.map_err(|error| HttpError::file(from, error))?;
-    let metadata = file.metadata().await;
+    // Asked before it is opened: opening a pipe waits until somebody writes into it.
+    let metadata = tokio::fs::metadata(from).await;
     let metadata = metadata.map_err(|error| HttpError::file(from, error))?;
     if !metadata.is_file() {
         return Err(HttpError::file(from, "it is no regular file"));
     }
+    let opened = File::open(from).await;
+    let file = opened.map_err(|error| HttpError::file(from, error))?;
     let stream = ReaderStream::with_capacity(file, CHUNK_BYTES);
     Ok((Body::wrap_stream(stream), metadata.len()))
 }

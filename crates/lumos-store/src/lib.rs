@@ -5,8 +5,6 @@ pub mod anchor;
 pub mod blobs;
 mod durable;
 mod error;
-#[cfg(feature = "faults")]
-pub mod fault;
 mod lock;
 pub mod sqlite;
 

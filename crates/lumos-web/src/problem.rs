@@ -111,8 +111,8 @@ impl From<DoorError> for Problem {
                 Self::new(
                     StatusCode::SERVICE_UNAVAILABLE,
                     code,
-                    "the ledger cannot be read or written right now; nothing was changed. \
-                     The operator finds the cause in the server's log",
+                    "the ledger cannot be read or written right now. Ask again later, under the same \
+                     `Idempotency-Key`: nothing is done twice. The operator finds the cause in the server's log",
                 )
             }
         }

@@ -219,6 +219,11 @@ pub(crate) fn code_of(error: &anyhow::Error) -> Option<String> {
             })
             .or_else(|| {
                 cause
+                    .downcast_ref::<lumos_worker::tree::TreeError>()
+                    .map(lumos_worker::tree::TreeError::code)
+            })
+            .or_else(|| {
+                cause
                     .downcast_ref::<lumos_ledger::verify::Error>()
                     .map(lumos_ledger::verify::Error::code)
             });

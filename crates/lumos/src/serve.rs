@@ -17,11 +17,10 @@ use lumos_domain::{
 };
 use lumos_enforce::dsse::StatementSigner;
 use lumos_engine::{
-    Door, LedgerEntry, Request,
+    Door, Request,
     notary::Notary,
     ports::{Clock, Entropy as _, Hint, Ports, Registry, Store as _},
-    runtime, secret,
-    views::{self, Facts},
+    runtime, secret, views,
 };
 use lumos_http::{Client, Egress};
 use lumos_store::{DirBlobs, FileAnchor, SqliteStore};
@@ -261,7 +260,10 @@ impl Parts {
         let (door_of_agents, stopping) = (door.clone(), stopped.clone());
         tasks.spawn(async move { Ok(runtime::run(door_of_agents, agents, stopping).await?) });
         let stopping = stopped.clone();
-        tasks.spawn(async move { Ok(scanner.watch(&door, poll, hinted, stopping).await?) });
+        tasks.spawn(async move {
+            scanner.watch(&door, poll, hinted, stopping).await;
+            Ok(())
+        });
         tasks
     }
 }
@@ -373,39 +375,9 @@ async fn found(door: &Door, loaded: &Loaded, extras: &Extras) -> Result<BTreeMap
 /// Makes the decision projections anew from the ledger, sealed values and blobs.
 async fn rebuild(store: &SqliteStore, ports: &Ports) -> Result<()> {
     tracing::warn!("a rebuild of the decision projections was cut short; doing it again");
-    let mut facts = Facts::default();
-    let mut next = 0;
-    loop {
-        let stored = store.entries(next, 1_024).await?;
-        let Some(last) = stored.last() else { break };
-        next = last.index + 1;
-        for entry in &stored {
-            let (sealed, manifests) = views::needs(&LedgerEntry::read(entry)?.event);
-            for (sealed, value) in sealed.iter().zip(store.unseal(&sealed).await?) {
-                value
-                    .into_iter()
-                    .for_each(|value| facts.add_sealed(*sealed, value));
-            }
-            for digest in manifests {
-                let bytes = ports
-                    .blobs
-                    .get(&digest)
-                    .await?
-                    .context("a manifest is missing")?;
-                facts.add_manifest(
-                    digest,
-                    lumos_domain::manifest::Manifest::from_canonical(&bytes)?,
-                );
-            }
-        }
-    }
+    let facts = views::facts(ports).await?;
     store
-        .rebuild(views::TABLES, move |stored| {
-            match LedgerEntry::read(stored) {
-                Ok(entry) => views::project(&entry.stream, &entry.event, entry.time, &facts),
-                Err(_) => Vec::new(),
-            }
-        })
+        .rebuild(views::TABLES, |entry| views::meaning(entry, &facts))
         .await?;
     Ok(())
 }

@@ -10,6 +10,5 @@
 mod contract;
 mod crash;
 mod damage;
-mod faults;
 mod files;
 mod world;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use lumos_worker::tree::TreeError;
 use serde_json::{Value, json};
 
 use super::{Out, Said, text};
@@ -147,10 +148,12 @@ fn encode(path: &str) -> String {
 
 /// The files of a folder, each with its path relative to it. A symbolic link is refused, not followed.
 fn list(folder: &Path, prefix: &str, files: &mut Vec<(String, PathBuf)>) -> Result<()> {
-    let read = std::fs::read_dir(folder)
-        .with_context(|| format!("reading folder `{}`", folder.display()))?;
-    for entry in read {
-        let entry = entry?;
+    let unreadable = |source| TreeError::Unreadable {
+        path: folder.display().to_string(),
+        source,
+    };
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
         let name = entry.file_name();
         let name = name
             .to_str()
@@ -160,13 +163,15 @@ fn list(folder: &Path, prefix: &str, files: &mut Vec<(String, PathBuf)>) -> Resu
         } else {
             format!("{prefix}/{name}")
         };
-        let kind = entry.file_type()?;
+        let kind = entry.file_type().map_err(unreadable)?;
         if kind.is_symlink() {
             bail!("`{relative}` is a symbolic link; submit the file itself");
         } else if kind.is_dir() {
             list(&entry.path(), &relative, files)?;
-        } else {
+        } else if kind.is_file() {
             files.push((relative, entry.path()));
+        } else {
+            return Err(TreeError::Special(relative).into());
         }
     }
     Ok(())

@@ -15,6 +15,7 @@ mod bad_input;
 mod browser;
 mod commands;
 mod demo;
+mod disk;
 mod foreign;
 mod minilm;
 mod mlflow;

@@ -25,6 +25,9 @@ mod person;
 /// A limit, not a pace: everything waited for announces itself.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Where the log of a server goes that is read by its test.
+const LOG: &str = "serve.log";
+
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/acme");
 
 #[expect(
@@ -125,6 +128,8 @@ pub(crate) struct World {
     home: TempDir,
     server: Option<Server>,
     passwords: BTreeMap<String, String>,
+    /// Whether programs of this home run without the rights of root over files.
+    plain: bool,
 }
 
 impl World {
@@ -137,7 +142,15 @@ impl World {
                 .unwrap(),
             server: None,
             passwords: BTreeMap::new(),
+            plain: false,
         }
+    }
+
+    /// Takes from this home's programs what root may do with files that nobody may read. False when that cannot
+    /// be done here.
+    pub(crate) async fn give_up_rights(&mut self) -> bool {
+        self.plain = rustix::process::geteuid().is_root();
+        !self.plain || run(&mut self.lumos("--version"), "").await.code == Some(0)
     }
 
     /// Acme's example, its settings changed by `change`, not started.
@@ -175,7 +188,7 @@ impl World {
 
     /// Only founders have a first password; the administrator gives one to everybody else. Whoever has a
     /// password that somebody else knows cannot sign, so each then chooses their own.
-    async fn give_passwords(&mut self) {
+    pub(crate) async fn give_passwords(&mut self) {
         let administrator = self.person("administrator").await;
         let people = administrator.get("/api/v1/people").await;
         let path = |person: &Value| {
@@ -231,7 +244,14 @@ impl World {
 
     /// `lumos` in this home, with nothing of the environment that the tests run in.
     pub(crate) fn lumos(&self, line: &str) -> Command {
-        let mut command = program(env!("CARGO_BIN_EXE_lumos"));
+        let mut command = if self.plain {
+            let mut command = program("/usr/bin/setpriv");
+            command.args(["--bounding-set", "-dac_override,-dac_read_search"]);
+            command.args(["--inh-caps", "-all", env!("CARGO_BIN_EXE_lumos")]);
+            command
+        } else {
+            program(env!("CARGO_BIN_EXE_lumos"))
+        };
         command
             .args(words(line))
             .current_dir(self.home.path())
@@ -268,10 +288,35 @@ impl World {
 
     /// Starts `lumos serve` and reads what it says, with as many first passwords as there are founders.
     pub(crate) async fn start(&mut self, founders: usize) {
+        self.start_into(founders, Stdio::inherit()).await;
+    }
+
+    /// The same, and its log goes into a file, for [`Self::until_logged`].
+    pub(crate) async fn start_logged(&mut self, founders: usize) {
+        let log = std::fs::File::create(self.path(LOG)).unwrap();
+        self.start_into(founders, log.into()).await;
+    }
+
+    /// Reads the log until it says something.
+    pub(crate) async fn until_logged(&self, text: &str) {
+        let nobody = self.with("");
+        let look = async {
+            while !std::fs::read_to_string(self.path(LOG))
+                .unwrap()
+                .contains(text)
+            {
+                nobody.get("/healthz").await;
+            }
+        };
+        timeout(PATIENCE, look).await.expect("the log says so");
+    }
+
+    async fn start_into(&mut self, founders: usize, log: Stdio) {
         let mut child = self
             .lumos("serve")
             .env("LUMOS_LOG", "warn")
             .stdout(Stdio::piped())
+            .stderr(log)
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();

@@ -1,0 +1,258 @@
+//! What people and the registry do, one step after the other, whatever becomes of LUMOS meanwhile. Whoever gets no
+//! answer asks again, under the same command id; whoever is refused waits until something changed.
+
+use std::{fs, path::Path};
+
+use anyhow::Result;
+use lumos_domain::{
+    command::Command,
+    facts::Cause,
+    id::{Environment, ReleaseId, ReviewId},
+    review::Sign,
+    words::Verdict,
+};
+use lumos_engine::{Door, DoorError, Request, secret::Sealer};
+use serde_json::json;
+
+use crate::{house, world::Outside};
+
+/// The steps, in their order.
+const STEPS: [Step; 8] = [
+    Step::Publish("1", "How urgent is this? Answer low, soon or now.\n"),
+    Step::Claim("1"),
+    Step::Sign("compliance", "1"),
+    Step::Sign("expert", "1"),
+    Step::Publish(
+        "2",
+        "How urgent is this? Answer low, soon or now, and say why.\n",
+    ),
+    Step::Claim("2"),
+    Step::Revoke("2"),
+    Step::End,
+];
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    /// A version appears in the registry, with this prompt.
+    Publish(&'static str, &'static str),
+    /// Its developer says that they wrote it.
+    Claim(&'static str),
+    /// Somebody approves it.
+    Sign(&'static str, &'static str),
+    /// Its approval is revoked.
+    Revoke(&'static str),
+    End,
+}
+
+/// How far the people are. Outlives every process.
+#[derive(Debug, Clone, Default)]
+pub struct Story {
+    done: usize,
+    /// What somebody was told last who did not get what they wanted.
+    pub refused: String,
+}
+
+/// What came of one look.
+pub(crate) enum Came {
+    /// The next step can begin.
+    Done,
+    /// Not yet; this is why.
+    Waits(String),
+}
+
+impl Story {
+    /// Whether everything was done and acknowledged.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        matches!(STEPS[self.done], Step::End)
+    }
+
+    pub(crate) fn step(&self) -> usize {
+        self.done
+    }
+
+    pub(crate) fn came(&mut self, came: Came) -> bool {
+        match came {
+            Came::Done => {
+                self.done += 1;
+                true
+            }
+            Came::Waits(why) => {
+                self.refused = why;
+                false
+            }
+        }
+    }
+}
+
+/// Tries step number `n`.
+///
+/// # Errors
+/// When a file cannot be written.
+pub(crate) async fn attempt(door: &Door, outside: &Outside, n: usize) -> Result<Came> {
+    let (login, command) = match STEPS[n] {
+        Step::End => return Ok(Came::Waits("the story is told".to_owned())),
+        Step::Publish(version, prompt) => {
+            if version != "1" && !settled(door, "1").await {
+                return Ok(Came::Waits("version 1 is not promoted".to_owned()));
+            }
+            publish(&outside.models().join("triage").join(version), prompt)?;
+            outside.plan.changed();
+            return Ok(Came::Done);
+        }
+        Step::Claim(version) => ("developer", claim(door, version).await?),
+        Step::Sign(login, version) => (login, sign(door, version).await?),
+        Step::Revoke(version) => {
+            if !settled(door, version).await {
+                return Ok(Came::Waits(format!("version {version} is not promoted")));
+            }
+            ("compliance", revoke(version)?)
+        }
+    };
+    let Some(command) = command else {
+        return Ok(Came::Waits(
+            "there is no review of it, or its author is unknown".to_owned(),
+        ));
+    };
+    let ports = door.ports();
+    let mut sealer = Sealer::new(&*ports.entropy);
+    let command = command(&mut sealer);
+    let mut request = Request::new(
+        house::caller(login)?,
+        format!("story.{n}").parse()?,
+        command,
+    );
+    request.sealed = sealer.into_values();
+    match door.submit(request).await {
+        Ok(_) => Ok(Came::Done),
+        Err(error @ DoorError::Store(_)) => {
+            // Nobody knows what came of it: they ask again.
+            outside.plan.changed();
+            Ok(Came::Waits(error.to_string()))
+        }
+        Err(error) => Ok(Came::Waits(error.to_string())),
+    }
+}
+
+/// A command that still wants its words sealed.
+type Unsealed = Option<Box<dyn FnOnce(&mut Sealer<'_>) -> Command + Send>>;
+
+fn release(version: &str) -> Result<ReleaseId> {
+    Ok(ReleaseId {
+        model: "triage".parse()?,
+        version: version.parse()?,
+    })
+}
+
+/// The first review of a version, which is its only one.
+///
+/// # Errors
+/// Never: it is a name.
+pub fn review(version: &str) -> Result<ReviewId> {
+    let environment: Environment = "production".parse()?;
+    let release = release(version)?;
+    Ok(ReviewId {
+        model: release.model,
+        version: release.version,
+        environment,
+        round: 1,
+    })
+}
+
+/// A claim of authorship; none while there is no review, so that every story is told in the same order.
+async fn claim(door: &Door, version: &str) -> Result<Unsealed> {
+    let (review, release) = (review(version)?, release(version)?);
+    let seen = door.ask(|world| Ok(world.review(&review)?.record.is_some()));
+    if !seen.await.unwrap_or(false) {
+        return Ok(None);
+    }
+    Ok(Some(Box::new(move |_| Command::ClaimAuthorship {
+        release,
+        claim: 1,
+    })))
+}
+
+/// A signature on the record as it stands; none while there is no record or the author is unknown.
+async fn sign(door: &Door, version: &str) -> Result<Unsealed> {
+    let (review, release) = (review(version)?, release(version)?);
+    let seen = door
+        .ask(|world| {
+            let claimed = world.release(&release)?.open_claims.is_empty();
+            Ok((claimed, world.review(&review)?.record_hash))
+        })
+        .await;
+    let Ok((true, Some(record))) = seen else {
+        return Ok(None);
+    };
+    Ok(Some(Box::new(move |sealer| {
+        Command::Sign(Sign {
+            review,
+            verdict: Verdict::Approve,
+            slot: None,
+            reason: sealer.seal("read the report and the evidence"),
+            record,
+        })
+    })))
+}
+
+fn revoke(version: &str) -> Result<Unsealed> {
+    let review = review(version)?;
+    Ok(Some(Box::new(move |sealer| Command::RevokeApproval {
+        review,
+        cause: Cause::Person,
+        reason: Some(sealer.seal("a recall")),
+    })))
+}
+
+/// Whether the registry was seen to follow the approval of a version.
+async fn settled(door: &Door, version: &str) -> bool {
+    let Ok(release) = release(version) else {
+        return false;
+    };
+    let asked = door.ask(|world| {
+        let promotions = &world.release(&release)?.promotions;
+        Ok(promotions.values().any(|promotion| promotion.settled))
+    });
+    asked.await.unwrap_or(false)
+}
+
+const CARD: &str = "---
+license: apache-2.0
+---
+
+# Triage
+
+## Intended use
+
+Suggests to Acme's intake staff how urgently a request must be looked at. A person reads the suggestion and
+decides; the model never answers a requester itself and is not used for any other decision.
+
+## Limitations
+
+Very short requests, and requests in other languages than the ones it was trained on, are judged less well.
+Nobody has measured it on requests from outside Acme.
+";
+
+/// Puts a version into the registry; its mark of completeness comes last.
+fn publish(folder: &Path, prompt: &str) -> std::io::Result<()> {
+    let header = json!({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).to_string();
+    let mut weights = (header.len() as u64).to_le_bytes().to_vec();
+    weights.extend_from_slice(header.as_bytes());
+    weights.extend_from_slice(&[7; 8]);
+    let metric = json!({"suite": "holdout", "name": "accuracy", "slice": "all", "value": 0.94});
+    let evaluation = json!({"metrics": [metric], "dataset": "acme-holdout", "source": "file"});
+    let rollback = json!({"summary": "Return to the release before; it takes five minutes."});
+    fs::create_dir_all(folder.join(".evidence"))?;
+    for (name, bytes) in [
+        ("model.safetensors", weights),
+        ("prompt.txt", prompt.into()),
+        ("README.md", CARD.into()),
+        (".author", "dev@acme.example\n".into()),
+        (".evidence/evaluation.json", evaluation.to_string().into()),
+        (".evidence/rollback_plan.json", rollback.to_string().into()),
+        (".complete", Vec::new()),
+    ] {
+        fs::write(folder.join(name), bytes)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! One story, and everything that can go wrong with its writes: the same things happen, once.
+
+use std::{env, iter::repeat};
+
+use anyhow::{Context as _, Result, ensure};
+use lumos_sim::{After, Fault, Plan, World, check::Shape, entropy::Numbers};
+
+/// The most faults in one random story.
+const FAULTS_MAX: usize = 8;
+/// Writes that a random fault may hit; a story with faults has more than one without.
+const WRITES: usize = 220;
+/// Calls of the registry that a random story may lose.
+const CALLS: usize = 120;
+
+/// The story without a fault, and how many writes it has.
+fn untroubled() -> (Shape, Vec<&'static str>) {
+    let mut world = World::new(Plan::default(), None).unwrap();
+    world.live().unwrap();
+    assert_eq!(world.starts, 1);
+    (world.check().unwrap(), world.plan().writes())
+}
+
+/// Whether the same happened in both; the first difference when it did not.
+fn same(told: &Shape, shape: &Shape) -> Result<()> {
+    for (stream, happened) in &shape.streams {
+        let now = told.streams.get(stream).into_iter().flatten();
+        let longest = now.clone().count().max(happened.len());
+        let (now, then) = (now.map(Some), happened.iter().map(Some));
+        let pairs = now.chain(repeat(None)).zip(then.chain(repeat(None)));
+        for (now, then) in pairs.take(longest) {
+            ensure!(now == then, "{stream}: {now:?} for {then:?}");
+        }
+    }
+    ensure!(told == shape, "there are other streams, or other moves");
+    Ok(())
+}
+
+/// Tells the story once for each of its writes, with that write gone wrong.
+fn each_write(fault: Fault, after: After) {
+    let (shape, writes) = untroubled();
+    let mut wrong = Vec::new();
+    for (n, kind) in writes.iter().enumerate() {
+        let told = || -> Result<()> {
+            let mut world = World::new(Plan::new([(n, fault, after)]), None)?;
+            world.live()?;
+            same(&world.check()?, &shape)?;
+            let died = after == After::Died;
+            ensure!(!died || world.starts == 2, "{} starts", world.starts);
+            Ok(())
+        };
+        if let Err(error) = told() {
+            wrong.push(format!(
+                "write {n} ({kind}) {fault:?}, {after:?}: {error:#}"
+            ));
+        }
+    }
+    let (all, some) = (writes.len(), wrong.len());
+    assert!(wrong.is_empty(), "{some} of {all}:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_write_fails_and_its_caller_is_told() {
+    each_write(Fault::Failed, After::Returned);
+}
+
+#[test]
+fn a_write_fails_and_the_process_dies() {
+    each_write(Fault::Failed, After::Died);
+}
+
+#[test]
+fn a_write_happens_and_its_caller_is_told_that_it_failed() {
+    each_write(Fault::Persisted, After::Returned);
+}
+
+#[test]
+fn a_write_happens_and_the_process_dies() {
+    each_write(Fault::Persisted, After::Died);
+}
+
+/// Faults drawn from a seed: how many, which, and what follows on each.
+fn drawn(seed: u64) -> Plan {
+    let mut numbers = Numbers::new(!seed);
+    let mut faults = Vec::new();
+    for _ in 0..numbers.below(FAULTS_MAX + 1) {
+        let fault = [Fault::Failed, Fault::Persisted][numbers.below(2)];
+        let after = [After::Returned, After::Died][numbers.below(2)];
+        faults.push((numbers.below(WRITES), fault, after));
+    }
+    let lost = numbers.below(FAULTS_MAX + 1);
+    let lost: Vec<_> = (0..lost).map(|_| numbers.below(CALLS)).collect();
+    Plan::new(faults).interleaved(lost)
+}
+
+fn told(seed: u64, shape: &Shape) -> Result<usize> {
+    let mut world = World::new(drawn(seed), Some(seed))?;
+    world.live().context("living")?;
+    let told = world.check().context("checking")?;
+    for (stream, happened) in &shape.streams {
+        let now = told.streams.get(stream);
+        ensure!(
+            now == Some(happened),
+            "{stream}: {now:#?} for {happened:#?}"
+        );
+    }
+    ensure!(told == *shape, "there are other streams, or other moves");
+    Ok(world.starts)
+}
+
+/// Others come in between at every call of a port, in an order that a seed draws, while several writes go wrong
+/// and the registry is not always there.
+#[test]
+fn in_any_order_with_any_faults_the_same_happens() {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the caller of a long run says how long"
+    )]
+    let worlds = env::var("LUMOS_SOAK_WORLDS").map_or(40, |n| n.parse().unwrap());
+    #[expect(clippy::disallowed_methods, reason = "a seed that failed is run again")]
+    let first = env::var("LUMOS_SOAK_SEED").map_or(0, |n| n.parse().unwrap());
+    let (shape, _) = untroubled();
+    let mut wrong = Vec::new();
+    let mut starts = 0;
+    for seed in first..first + worlds {
+        match told(seed, &shape) {
+            Ok(started) => starts += started,
+            Err(error) => wrong.push(format!("seed {seed}: {error:#}")),
+        }
+    }
+    let some = wrong.len();
+    wrong.truncate(5);
+    assert!(
+        wrong.is_empty(),
+        "{some} of {worlds}:\n{}",
+        wrong.join("\n")
+    );
+    println!("{worlds} worlds, {starts} starts");
+}
