@@ -175,7 +175,7 @@ impl World {
 
     /// Only founders have a first password; the administrator gives one to everybody else. Whoever has a
     /// password that somebody else knows cannot sign, so each then chooses their own.
-    async fn give_passwords(&mut self) {
+    pub(crate) async fn give_passwords(&mut self) {
         let administrator = self.person("administrator").await;
         let people = administrator.get("/api/v1/people").await;
         let path = |person: &Value| {
