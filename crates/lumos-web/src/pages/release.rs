@@ -40,6 +40,7 @@ pub(super) struct ReleasePage {
     pub(super) assigned: Vec<follow::AssignedRow>,
     pub(super) promotions: Vec<follow::PromotionRow>,
     pub(super) may_withdraw: bool,
+    pub(super) next_gate: Option<follow::NextGate>,
     pub(super) history: Vec<super::ledger::Row>,
 }
 
@@ -155,6 +156,10 @@ impl ReleasePage {
                 detail: hostile.into(),
             }],
             may_withdraw: true,
+            next_gate: Some(follow::NextGate {
+                environments: vec!["staging".into()],
+                agents: "ward/intake".into(),
+            }),
             history: vec![super::ledger::Row::sample()],
         }
     }
@@ -176,6 +181,7 @@ impl ReleasePage {
             assigned: Vec::new(),
             promotions: Vec::new(),
             may_withdraw: false,
+            next_gate: None,
             head: Head {
                 digest: None,
                 review: String::new(),
