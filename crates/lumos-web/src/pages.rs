@@ -13,6 +13,7 @@ use axum::{
 use crate::{app::App, problem::Problem};
 
 mod assets;
+mod filters;
 mod frame;
 mod inbox;
 mod ledger;

@@ -5,7 +5,7 @@ use axum::response::Response;
 use lumos_domain::{
     actor::{Caller, Right},
     facts::ReviewRecord,
-    id::{PersonId, ReviewId},
+    id::{PersonId, ReviewId, RoleName},
     review::{duty, free_seats},
     rules::Slot,
     stream::Stream,
@@ -167,15 +167,10 @@ fn standing(
     };
     let turn = match state {
         _ if outdated => "the compliance checker: new evidence came in".to_owned(),
-        "paused" => format!(
-            "{}; then `{}`, who is called when it is due",
-            turn(&record, claims, &free),
-            world
-                .org()?
-                .rules
-                .as_ref()
-                .map_or("", |rules| rules.senior_role.as_str())
-        ),
+        "paused" => match &world.org()?.rules {
+            Some(rules) => paused(&turn(&record, claims, &free), &rules.senior_role),
+            None => turn(&record, claims, &free),
+        },
         _ => turn(&record, claims, &free),
     };
     let list = match state {
@@ -189,6 +184,11 @@ fn standing(
         state,
         turn,
     }))
+}
+
+/// Whose turn it is where a critical rule fails.
+pub(super) fn paused(mend: &str, senior: &RoleName) -> String {
+    format!("{mend}; when it is due, {senior} is called")
 }
 
 /// Whose turn it is, in a few words.

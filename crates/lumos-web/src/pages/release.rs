@@ -7,6 +7,7 @@ use lumos_domain::id::{Environment, ModelName, ReleaseId, Version};
 use serde::Deserialize;
 
 use super::{
+    filters,
     frame::{Frame, Path, Query, Visit, query},
     oops::{Oops, paint},
     show::{State, When},
