@@ -13,6 +13,7 @@ use axum::{
 use crate::{app::App, problem::Problem};
 
 mod assets;
+mod filters;
 mod frame;
 mod inbox;
 mod ledger;
@@ -66,12 +67,18 @@ pub fn router() -> Router<App> {
             "/releases/{model}/{version}/revoke",
             post(release::actions::revoke),
         )
+        .route(
+            "/releases/{model}/{version}/next-gate",
+            post(release::actions::next_gate),
+        )
         .route("/ledger", get(ledger::show))
         // Beside the tlog-tiles, which own every other path below `/ledger/`.
         .route("/ledger/entry/{index}", get(ledger::entry::show))
         .route("/models", get(models::show))
         .route("/models/{model}", get(models::one))
         .route("/systems", get(systems::show))
+        .route("/systems/{system}/stop", post(systems::actions::stop))
+        .route("/systems/{system}/resume", post(systems::actions::resume))
         .route("/policies", get(policies::show))
         .route("/runtime", get(runtime::show))
         .layer(middleware::from_fn(guarded))

@@ -105,6 +105,12 @@ pub(crate) struct Init {
     /// Where this server will be reachable, to create the webhook
     #[arg(long, value_name = "URL")]
     pub webhook_url: Option<String>,
+    /// MODEL=LOGIN: who owns a model, where the registry's own answer is wrong; may be repeated
+    #[arg(long, value_name = "MODEL=LOGIN")]
+    pub owner: Vec<String>,
+    /// Accept every model and owner that the registry proposes, without being asked
+    #[arg(long)]
+    pub yes: bool,
     /// Where to write
     #[arg(long, default_value = ".")]
     pub into: PathBuf,
@@ -238,6 +244,9 @@ pub(crate) enum Release {
         #[arg(long)]
         kind: String,
         file: PathBuf,
+        /// Wait until the release was held against policy again, and say what still blocks
+        #[arg(long)]
+        wait: bool,
     },
 }
 
@@ -398,6 +407,8 @@ pub(crate) enum User {
         #[arg(long)]
         service: bool,
     },
+    /// Give somebody a first password, printed once: they have none yet, or lost theirs
+    Invite { login: String },
     /// Change your password: present and new, a line each on standard input
     Password,
     /// Take an account out of use

@@ -114,6 +114,16 @@ fn parse(text: &str) -> Result<Settings> {
     })
 }
 
+/// One registry as a settings file would describe it.
+///
+/// # Errors
+/// When it says something unknown, or names a variable that is not set.
+pub(crate) fn registry(described: &serde_json::Value) -> Result<RegistrySettings> {
+    let mut value = yaml_serde::to_value(described).context("describing the registry")?;
+    resolve(&mut value)?;
+    yaml_serde::from_value(value).context("describing the registry")
+}
+
 /// The key whose value cannot be used: a message about a wrong type does not say where.
 fn culprit(value: &Value) -> Option<&str> {
     let known = |(key, value): (&Value, &Value)| {

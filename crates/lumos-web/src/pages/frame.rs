@@ -8,14 +8,17 @@ use axum::{
 use jiff::Timestamp;
 use lumos_domain::{
     actor::{Caller, Right},
+    command::{Command, decide},
     facts::ModeScope,
     id::{CommandId, Digest, ModelName},
     org::Org,
     person::authorise,
+    refusal::Refusal,
+    seal::{Sealed, SealedValue},
     words::Mode,
     world::{Halt, World},
 };
-use lumos_engine::secret;
+use lumos_engine::secret::{self, Sealer};
 
 use super::{assets, oops::Oops, show::When};
 use crate::{
@@ -150,6 +153,29 @@ impl Visit {
         })
     }
 
+    /// Does what a form asks: checks its token, makes one command of it, submits it as the visitor, with the
+    /// password they gave.
+    pub(super) async fn submit(
+        &self,
+        sent: &Sent<'_>,
+        command: impl FnOnce(&mut Sealer<'_>) -> Result<Command, Problem> + Send,
+    ) -> Result<(), Oops> {
+        self.who.check_csrf(sent.csrf)?;
+        let once = self.once(sent.once, &sent.content)?;
+        let entropy = self.app.door.ports().entropy.clone();
+        let (command, sealed) = {
+            let mut sealer = Sealer::new(&*entropy);
+            let command = command(&mut sealer)?;
+            (command, sealer.into_values())
+        };
+        let caller = self
+            .who
+            .with_password(&self.app, Some(sent.password))
+            .await?;
+        self.app.submit(caller, once, command, sealed).await?;
+        Ok(())
+    }
+
     /// Refuses a visitor without the right to read, everywhere or about `model`.
     pub(super) async fn must_read(&self, model: Option<&ModelName>) -> Result<(), Oops> {
         Ok(self.who.must(&self.app, Right::Read, model).await?)
@@ -172,6 +198,34 @@ impl Visit {
             .parse()
             .map_err(Problem::from)?;
         Ok(Once(id))
+    }
+}
+
+/// What every form brings, and what makes it another one than the next.
+pub(super) struct Sent<'a> {
+    pub(super) csrf: &'a str,
+    pub(super) once: &'a str,
+    pub(super) password: &'a str,
+    /// Everything but token, number and password.
+    pub(super) content: Vec<&'a str>,
+}
+
+/// A commitment to nothing, for commands that are only tried out.
+pub(super) fn no_text() -> Sealed {
+    SealedValue::new([0; 32], String::new()).commitment
+}
+
+/// Why `command` would be refused now, if it would be.
+pub(super) fn refusal(
+    world: &World,
+    caller: &Caller,
+    command: &Command,
+    now: Timestamp,
+) -> Result<Option<Refusal>, Halt> {
+    match decide(world, caller, command, now) {
+        Ok(_) => Ok(None),
+        Err(Halt::Refused(refusal)) => Ok(Some(refusal)),
+        Err(need @ Halt::Need(_)) => Err(need),
     }
 }
 

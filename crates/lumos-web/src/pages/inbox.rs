@@ -5,7 +5,7 @@ use axum::response::Response;
 use lumos_domain::{
     actor::{Caller, Right},
     facts::ReviewRecord,
-    id::{PersonId, ReviewId},
+    id::{PersonId, ReviewId, RoleName},
     review::{duty, free_seats},
     rules::Slot,
     stream::Stream,
@@ -31,6 +31,8 @@ pub(super) struct InboxPage {
     pub(super) only_mine: bool,
     pub(super) mine: Vec<Row>,
     pub(super) others: Vec<Row>,
+    /// Reviews that nobody can approve as they stand.
+    pub(super) held: Vec<Row>,
     /// The key of the next page.
     pub(super) next: Option<u64>,
     /// Whether this is not the first page.
@@ -72,28 +74,43 @@ pub(super) async fn show(visit: Visit, Query(asked): Query<Asked>) -> Result<Res
     let rows = reviews::open(store, after, max).await?;
     let full = rows.len() >= usize::try_from(max).unwrap_or(usize::MAX);
     let next = rows.last().filter(|_| full).map(|row| row.entry);
-    let (mine, mut others) = sorted(&visit, rows).await?;
+    let [mine, mut others, mut held] = sorted(&visit, rows).await?;
     if only_mine {
         others.clear();
+        held.clear();
     }
     Ok(paint(&InboxPage {
         frame: visit.frame("Inbox", "/").await?,
         only_mine,
         mine,
         others,
+        held,
         next,
         further: asked.after.is_some(),
     }))
 }
 
+/// Whom a review waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum List {
+    /// The reader's signature.
+    Mine,
+    /// Other people's signatures.
+    Others,
+    /// Something that must happen before anybody can approve.
+    Held,
+}
+
 /// What governed state says about a review in the list.
 struct Standing {
     record: ReviewRecord,
-    mine: bool,
+    list: List,
+    state: &'static str,
     turn: String,
 }
 
-async fn sorted(visit: &Visit, rows: Vec<ReviewRow>) -> Result<(Vec<Row>, Vec<Row>), Oops> {
+/// The reviews of each list, in the order of [`List`].
+async fn sorted(visit: &Visit, rows: Vec<ReviewRow>) -> Result<[Vec<Row>; 3], Oops> {
     let (caller, me) = (&visit.who.caller, &visit.who.person.person);
     let ids: Vec<ReviewId> = rows.iter().map(|row| row.review.clone()).collect();
     let standing = visit
@@ -104,18 +121,13 @@ async fn sorted(visit: &Visit, rows: Vec<ReviewRow>) -> Result<(Vec<Row>, Vec<Ro
             each.collect::<Result<Vec<_>, Halt>>()
         })
         .await?;
-    let (mut mine, mut others) = (Vec::new(), Vec::new());
+    let mut lists = [const { Vec::new() }; 3];
     for (row, standing) in rows.into_iter().zip(standing) {
         if let Some(standing) = standing {
-            let list = if standing.mine {
-                &mut mine
-            } else {
-                &mut others
-            };
-            list.push(line(&row, &standing, visit));
+            lists[standing.list as usize].push(line(&row, &standing, visit));
         }
     }
-    Ok((mine, others))
+    Ok(lists)
 }
 
 /// Where a review stands for the reader; `None` when they may not read it or it has just ended.
@@ -145,12 +157,38 @@ fn standing(
         .any(|vote| vote.person == *me && Some(vote.record) == review.record_hash);
     let mine = seated && !signed && duty(world, &id.release(), me)?.is_none();
     let outdated = record.subject_version < world.version(&Stream::Subject(record.digest))?;
-    let turn = if outdated {
-        "the compliance checker: new evidence came in".to_owned()
-    } else {
-        turn(&record, claims, &free)
+    let state = match () {
+        () if record.test => "test",
+        () if outdated => "waiting",
+        () if !record.critical.is_empty() => "paused",
+        () if !record.blocking.is_empty() => "blocked",
+        () if claims > 0 => "waiting",
+        () => "in review",
     };
-    Ok(Some(Standing { record, mine, turn }))
+    let turn = match state {
+        _ if outdated => "the compliance checker: new evidence came in".to_owned(),
+        "paused" => match &world.org()?.rules {
+            Some(rules) => paused(&turn(&record, claims, &free), &rules.senior_role),
+            None => turn(&record, claims, &free),
+        },
+        _ => turn(&record, claims, &free),
+    };
+    let list = match state {
+        "in review" if mine => List::Mine,
+        "in review" => List::Others,
+        _ => List::Held,
+    };
+    Ok(Some(Standing {
+        record,
+        list,
+        state,
+        turn,
+    }))
+}
+
+/// Whose turn it is where a critical rule fails.
+pub(super) fn paused(mend: &str, senior: &RoleName) -> String {
+    format!("{mend}; when it is due, {senior} is called")
 }
 
 /// Whose turn it is, in a few words.
@@ -189,7 +227,6 @@ fn line(row: &ReviewRow, standing: &Standing, visit: &Visit) -> Row {
             kind.as_str().replace('_', " ")
         ),
     };
-    let blocked = !record.blocking.is_empty();
     Row {
         href: format!(
             "/releases/{}/{}?env={}",
@@ -209,7 +246,7 @@ fn line(row: &ReviewRow, standing: &Standing, visit: &Visit) -> Row {
         score: record
             .score
             .map_or_else(|| "none".to_owned(), |score| score.to_string()),
-        state: State::of(if blocked { "blocked" } else { "waiting" }),
+        state: State::of(standing.state),
         test: record.test,
     }
 }
@@ -236,7 +273,8 @@ impl InboxPage {
             frame: Frame::sample(),
             only_mine: false,
             mine: vec![row.clone()],
-            others: vec![row],
+            others: vec![row.clone()],
+            held: vec![row],
             next: Some(7),
             further: true,
         }
@@ -248,6 +286,7 @@ impl InboxPage {
             frame,
             mine: Vec::new(),
             others: Vec::new(),
+            held: Vec::new(),
             next: None,
             further: false,
             only_mine: true,

@@ -5,7 +5,7 @@ use axum::response::Response;
 use lumos_engine::{LedgerEntry, ports::StoredEntry};
 
 use super::{
-    ROWS,
+    ROWS, filters,
     frame::{Frame, Query, Visit},
     oops::{Oops, paint},
     releases::Before,

@@ -18,7 +18,7 @@ use lumos_engine::{
 use serde::Deserialize;
 
 use super::{
-    ROWS,
+    ROWS, filters,
     frame::{Frame, Path, Query, Visit, may},
     ledger,
     oops::{Oops, paint},

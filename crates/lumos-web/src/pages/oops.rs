@@ -6,7 +6,7 @@ use axum::{
     response::{Html, IntoResponse, Redirect, Response},
 };
 
-use super::frame::Frame;
+use super::{filters, frame::Frame};
 use crate::problem::Problem;
 
 /// Why there is no page: a problem to show, or somewhere to go first.

@@ -7,6 +7,7 @@ use lumos_domain::id::{Environment, ModelName, ReleaseId, Version};
 use serde::Deserialize;
 
 use super::{
+    filters,
     frame::{Frame, Path, Query, Visit, query},
     oops::{Oops, paint},
     show::{State, When},
@@ -40,6 +41,7 @@ pub(super) struct ReleasePage {
     pub(super) assigned: Vec<follow::AssignedRow>,
     pub(super) promotions: Vec<follow::PromotionRow>,
     pub(super) may_withdraw: bool,
+    pub(super) next_gate: Option<follow::NextGate>,
     pub(super) history: Vec<super::ledger::Row>,
 }
 
@@ -155,6 +157,10 @@ impl ReleasePage {
                 detail: hostile.into(),
             }],
             may_withdraw: true,
+            next_gate: Some(follow::NextGate {
+                environments: vec!["staging".into()],
+                agents: "ward/intake".into(),
+            }),
             history: vec![super::ledger::Row::sample()],
         }
     }
@@ -176,6 +182,7 @@ impl ReleasePage {
             assigned: Vec::new(),
             promotions: Vec::new(),
             may_withdraw: false,
+            next_gate: None,
             head: Head {
                 digest: None,
                 review: String::new(),

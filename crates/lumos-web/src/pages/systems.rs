@@ -6,7 +6,7 @@ use askama::Template;
 use axum::response::Response;
 use lumos_domain::{
     facts::{Assigned, ModeScope, OutageChoice},
-    id::{AssignmentId, Environment, PersonId, SystemName},
+    id::{AssignmentId, Environment, SystemName},
     org::Org,
     system::System,
     words::Mode,
@@ -18,6 +18,11 @@ use super::{
     oops::{Oops, paint},
     show::{Names, State, When},
 };
+
+use self::standing::{Act, Stop};
+
+pub(super) mod actions;
+mod standing;
 
 #[derive(Template)]
 #[template(path = "systems.html")]
@@ -32,8 +37,10 @@ pub(super) struct Shown {
     pub(super) name: String,
     pub(super) owner: String,
     pub(super) state: State,
-    /// Who asked that it run again, while a second person is awaited.
-    pub(super) resume_asked: Option<String>,
+    /// Why it is stopped, and what it waits for.
+    pub(super) stop: Option<Stop>,
+    /// What the reader may do about it.
+    pub(super) act: Option<Act>,
     pub(super) agents: Vec<String>,
     pub(super) modes: Vec<ModeRow>,
     pub(super) uses: Vec<Use>,
@@ -62,13 +69,15 @@ pub(super) async fn show(visit: Visit) -> Result<Response, Oops> {
     visit.must_read(None).await?;
     let store = &*visit.app.door.ports().store;
     let names = models::systems(store).await?;
+    let (caller, now) = (&visit.who.caller, visit.now);
     let (org, systems) = visit
         .app
         .door
         .ask(|world| {
             let mut systems = Vec::new();
             for name in &names {
-                systems.push((name.clone(), world.system(name)?.clone()));
+                let act = Act::of(world, caller, name, now)?;
+                systems.push((name.clone(), world.system(name)?.clone(), act));
             }
             Ok((world.org()?.clone(), systems))
         })
@@ -81,26 +90,31 @@ pub(super) async fn show(visit: Visit) -> Result<Response, Oops> {
         let rows: Vec<_> = rows.map(|assigned| used(&id, assigned, &visit)).collect();
         uses.entry(id.system.clone()).or_default().extend(rows);
     }
-    let mut named: Vec<PersonId> = Vec::new();
-    for (_, system) in &systems {
-        named.extend(system.owner.clone());
-        named.extend(system.resume_asked.clone());
+    let owners = systems
+        .iter()
+        .filter_map(|(_, system, _)| system.owner.clone());
+    let people = Names::of(&visit.app, owners).await?;
+    let mut shown = Vec::new();
+    for (name, system, act) in systems {
+        shown.push(Shown {
+            owner: system
+                .owner
+                .as_ref()
+                .map(|p| people.person(p))
+                .unwrap_or_default(),
+            state: State::of(if system.stopped { "stopped" } else { "running" }),
+            stop: match system.stopped {
+                true => Stop::of(&visit, &name, act.as_ref()).await?,
+                false => None,
+            },
+            act: act.ok(),
+            agents: system.agents.iter().map(ToString::to_string).collect(),
+            modes: modes(&org, &name, &system, &visit),
+            uses: uses.remove(&name).unwrap_or_default(),
+            name: name.to_string(),
+        });
     }
-    let people = Names::of(&visit.app, named).await?;
-    let shown = systems.iter().map(|(name, system)| Shown {
-        name: name.to_string(),
-        owner: system
-            .owner
-            .as_ref()
-            .map(|p| people.person(p))
-            .unwrap_or_default(),
-        state: State::of(if system.stopped { "stopped" } else { "running" }),
-        resume_asked: system.resume_asked.as_ref().map(|p| people.person(p)),
-        agents: system.agents.iter().map(ToString::to_string).collect(),
-        modes: modes(&org, name, system, &visit),
-        uses: uses.remove(name).unwrap_or_default(),
-    });
-    let systems = shown.collect();
+    let systems = shown;
     let frame = visit.frame("Systems", "/systems").await?;
     Ok(paint(&SystemsPage { frame, systems }))
 }
@@ -156,7 +170,8 @@ impl SystemsPage {
                 name: "ward".into(),
                 owner: hostile.into(),
                 state: State::of("stopped"),
-                resume_asked: Some(hostile.into()),
+                stop: Some(Stop::sample(hostile)),
+                act: Some(Act::RESUME),
                 agents: vec!["intake".into()],
                 modes: vec![ModeRow {
                     environment: "production".into(),

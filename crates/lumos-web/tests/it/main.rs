@@ -5,5 +5,6 @@
     reason = "a test says what went wrong by stopping there"
 )]
 
+mod forms;
 mod pages;
 mod site;

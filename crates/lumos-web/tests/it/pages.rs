@@ -4,11 +4,11 @@ use axum::http::{StatusCode, header};
 
 use crate::site::{Answer, FIRST_PASSWORD, HOSTILE, Site, hidden};
 
-const RELEASE: &str = "/releases/triage/1.2";
+pub(crate) const RELEASE: &str = "/releases/triage/1.2";
 const PASSWORD: &str = "a password of one's own";
 
 /// Signs in and takes a password of one's own, as a new person must.
-async fn signed_in() -> Site {
+pub(crate) async fn signed_in() -> Site {
     let mut site = Site::new().await;
     let away = site.get("/ledger?before=3").await;
     assert_eq!(
@@ -48,9 +48,19 @@ async fn signed_in() -> Site {
 }
 
 /// Sends the form `action` of the release page, its hidden fields filled, with `fields` over them.
-async fn act(site: &mut Site, action: &str, fields: &[(&str, &str)]) -> Answer {
-    let page = site.get(RELEASE).await.html;
-    let place = format!("action=\"{RELEASE}/{action}\"");
+pub(crate) async fn act(site: &mut Site, action: &str, fields: &[(&str, &str)]) -> Answer {
+    send(site, RELEASE, &format!("{RELEASE}/{action}"), fields).await
+}
+
+/// Sends the form of `page` that leads to `target`, its hidden fields filled, with `fields` over them.
+pub(crate) async fn send(
+    site: &mut Site,
+    page: &str,
+    target: &str,
+    fields: &[(&str, &str)],
+) -> Answer {
+    let page = site.get(page).await.html;
+    let place = format!("action=\"{target}\"");
     let mut all = Vec::new();
     for name in ["csrf", "once", "review", "record", "claim"] {
         let form = page.split(&place).nth(1).unwrap_or_default();
@@ -62,7 +72,7 @@ async fn act(site: &mut Site, action: &str, fields: &[(&str, &str)]) -> Answer {
     let mut sent: Vec<(&str, &str)> = all.iter().map(|(n, v)| (*n, v.as_str())).collect();
     sent.retain(|(name, _)| fields.iter().all(|(given, _)| given != name));
     sent.extend(fields);
-    site.post(&format!("{RELEASE}/{action}"), &sent).await
+    site.post(target, &sent).await
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use lumos_domain::{
     actor::{Actor, Caller, Grant, OwnAgent, Right, Scope},
     command::Command,
-    event::{CandidateDetected, EvidenceRecorded, ModelRegistered},
+    event::{CandidateDetected, EvidenceRecorded, ModelRegistered, SystemDefined},
     facts::{BundleRef, Claim, ReportFacts, Source},
     id::{Digest, Environment, PersonId, ReleaseId},
     manifest::Manifest,
@@ -25,6 +25,7 @@ use lumos_domain::{
     org::Genesis,
     person::AddPerson,
     release::{DetectCandidate, IdentifyRelease},
+    system::DefineSystem,
     words::ModelTier,
 };
 use lumos_enforce::dsse::StatementSigner;
@@ -90,6 +91,17 @@ fn person(person: &PersonId, name: &str, login: &str, sealer: &mut Sealer<'_>) -
         name: sealer.seal(name),
         login: sealer.seal(login),
         service: false,
+    })
+}
+
+fn ward(owner: &PersonId) -> Command {
+    Command::DefineSystem(DefineSystem {
+        system: "ward".parse().unwrap(),
+        facts: SystemDefined {
+            owner: owner.clone(),
+            agents: ["intake".parse().unwrap()].into(),
+            outage: Vec::new(),
+        },
     })
 }
 
@@ -211,6 +223,9 @@ impl Site {
             Command::DefineGate(
                 serde_json::from_value(json!({"environment": "production", "report_max_age_days": 30})).unwrap(),
             ),
+            Command::DefineGate(
+                serde_json::from_value(json!({"environment": "staging", "report_max_age_days": 30})).unwrap(),
+            ),
             Command::SetReviewRules(
                 serde_json::from_value(json!({
                     "matrix": {}, "wide_over_agents": 3, "senior_role": "reviewer",
@@ -223,6 +238,7 @@ impl Site {
             reviewer(&ada),
             person(&grace, "Grace", "grace", &mut sealer),
             reviewer(&grace),
+            ward(&ada),
             Command::PublishBundle(bundle.clone()),
             Command::RegisterModel(RegisterModel {
                 model: "triage".parse().unwrap(),
@@ -249,6 +265,15 @@ impl Site {
         };
         let caller = Caller::new(Actor::Person(ada));
         self.submit(caller, "password", vec![set], sealer).await;
+    }
+
+    /// Does something as Ada, past the pages.
+    pub(crate) async fn as_ada(&self, id: &str, command: impl FnOnce(&mut Sealer<'_>) -> Command) {
+        let entropy = Arc::clone(&self.door.ports().entropy);
+        let mut sealer = Sealer::new(&*entropy);
+        let command = command(&mut sealer);
+        let ada = Caller::new(Actor::Person("p-ada".parse().unwrap()));
+        self.submit(ada, id, vec![command], sealer).await;
     }
 
     /// A release, scanned, checked without a blocking gap, and under review.

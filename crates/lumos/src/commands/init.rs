@@ -1,6 +1,6 @@
 //! `lumos init`: asks little, looks at the registry, and writes settings that start in `observe`.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use lumos_connect::{RegistrySettings, registries::Mlflow};
@@ -18,8 +18,15 @@ use crate::{
     settings,
 };
 
+use self::owners::Governed;
+
+mod owners;
+
 /// How long init waits for the first report.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What the owners of models may do, beside owning them.
+const OWNERS_ROLE: &str = "model-owner";
 
 pub(super) async fn run(init: &Init) -> Result<Said> {
     let file = init.into.join("lumos.yaml");
@@ -28,43 +35,74 @@ pub(super) async fn run(init: &Init) -> Result<Said> {
         "`{}` exists already; init writes only into an empty place",
         file.display()
     );
-    let registry = registry_settings(init)?;
+    let registry = registry(init)?;
+    let settings = settings::registry(&registry)?;
     let http = Client::new(&Egress {
-        hosts: registry.address().map(str::to_owned).into_iter().collect(),
+        hosts: settings.address().map(str::to_owned).into_iter().collect(),
         ..Egress::default()
     })?;
-    let connector = lumos_connect::build(&registry, &http, Arc::new(SystemClock))?;
-    let models = look(&*connector).await?;
-    if let (RegistrySettings::Mlflow(mlflow), Some(url)) = (&registry, &init.webhook_url) {
-        let webhook = Mlflow::new(mlflow, &http)?.ensure_webhook(url).await?;
-        println!("webhook: {webhook:?}");
+    let connector = lumos_connect::build(&settings, &http, Arc::new(SystemClock))?;
+    let found = look(&*connector).await?;
+    let mut models = owners::propose(&found);
+    let answered = owners::replace(&mut models, &init.owner)?;
+    if !init.yes {
+        let (mut input, mut output) = (std::io::stdin().lock(), std::io::stdout().lock());
+        owners::ask(&mut models, &answered, &mut input, &mut output)?;
     }
-    write(init, &models)?;
+    if let RegistrySettings::Mlflow(mlflow) = &settings {
+        webhook(init, &Mlflow::new(mlflow, &http)?).await?;
+    }
+    write(init, &registry, &models)?;
     println!(
         "wrote {} and organisation.yaml: read them, change what is wrong, then `lumos serve`",
         file.display()
     );
-    first_report(&file, !models.is_empty()).await
+    let said = first_report(&file, !models.is_empty()).await?;
+    for (login, _) in owners::people(&models) {
+        println!(
+            "`{login}` owns models and cannot sign in yet: `lumos user invite {login}` makes a first password"
+        );
+    }
+    Ok(said)
 }
 
-fn registry_settings(init: &Init) -> Result<RegistrySettings> {
-    let value = match (&init.mlflow, &init.directory) {
+/// Makes the webhook that was asked for; without one, says how to have it.
+async fn webhook(init: &Init, mlflow: &Mlflow) -> Result<()> {
+    let Some(url) = &init.webhook_url else {
+        println!(
+            "no webhook: versions are found by asking every 15 minutes; --webhook-url makes one, signed with \
+             LUMOS_MLFLOW_WEBHOOK_SECRET"
+        );
+        return Ok(());
+    };
+    let made = mlflow.ensure_webhook(url).await?;
+    println!("webhook: MLflow tells {} what is new", made.url);
+    Ok(())
+}
+
+/// The registry as the settings will describe it: secrets stay where they are, in the environment.
+fn registry(init: &Init) -> Result<Value> {
+    match (&init.mlflow, &init.directory) {
         (Some(address), None) => {
-            let secret = settings::variable("LUMOS_MLFLOW_WEBHOOK_SECRET");
-            json!({
-                "kind": "mlflow", "name": "models", "address": address, "webhook_secret": secret,
-                "user": settings::variable("LUMOS_MLFLOW_USER"),
-                "password": settings::variable("LUMOS_MLFLOW_PASSWORD"),
-            })
+            let mut mlflow = json!({ "kind": "mlflow", "name": "models", "address": address });
+            for (key, variable) in [
+                ("webhook_secret", "LUMOS_MLFLOW_WEBHOOK_SECRET"),
+                ("user", "LUMOS_MLFLOW_USER"),
+                ("password", "LUMOS_MLFLOW_PASSWORD"),
+            ] {
+                if settings::variable(variable).is_some() {
+                    mlflow[key] = json!(format!("${{{variable}}}"));
+                }
+            }
+            Ok(mlflow)
         }
         (None, Some(root)) => {
             let root = std::fs::canonicalize(root)
                 .with_context(|| format!("finding `{}`", root.display()))?;
-            json!({ "kind": "directory", "name": "models", "root": root })
+            Ok(json!({ "kind": "directory", "name": "models", "root": root }))
         }
         _ => bail!("name one registry: --mlflow URL or --directory DIR"),
-    };
-    serde_json::from_value(value).context("describing the registry")
+    }
 }
 
 /// Tests the registry and says what the credential cannot do.
@@ -93,88 +131,65 @@ async fn look(registry: &dyn Registry) -> Result<Vec<FoundModel>> {
     Ok(models)
 }
 
-/// A model name that LUMOS can use for a registry's own.
-fn usable(name: &str) -> String {
-    let plain: String = name
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || "._-".contains(c) {
-                c
-            } else {
-                '-'
-            }
-        })
-        .collect();
-    plain
-        .trim_start_matches(|c: char| !c.is_ascii_alphanumeric())
-        .chars()
-        .take(100)
-        .collect()
-}
-
-fn write(init: &Init, models: &[FoundModel]) -> Result<()> {
-    std::fs::create_dir_all(&init.into)
+/// Everything the registry knew, as files that a person can read and change.
+fn write(init: &Init, registry: &Value, models: &[Governed<'_>]) -> Result<()> {
+    std::fs::create_dir_all(init.into.join("policy"))
         .with_context(|| format!("making `{}`", init.into.display()))?;
-    let (sandbox, policies, _) = defaults::sandbox();
-    let mut organisation: Value =
-        yaml_serde::from_slice(&sandbox.1).context("reading the embedded defaults")?;
-    let entries: BTreeMap<String, Value> = models
-        .iter()
-        .map(|model| {
-            let purpose = if model.description.trim().is_empty() {
-                format!("Not stated yet; the registry calls it {}.", model.name)
-            } else {
-                model.description.trim().to_owned()
-            };
-            let entry = json!({
-                "owner": "owner", "purpose": purpose, "policies": ["acme-starter"], "tier": "medium",
-                "rationale": "Proposed by init; nobody has judged it yet.",
-                "bindings": [{ "registry": "models", "name": model.name, "environment": "production" }],
-            });
-            (usable(&model.name), entry)
-        })
-        .collect();
-    organisation["models"] = json!(entries);
-    organisation["observe"] = json!([{
-        "environment": "production", "days": 30, "reason": "Begin by watching; from then on denials are applied.",
-    }]);
-    let registry = match (&init.mlflow, &init.directory) {
-        (Some(address), _) => {
-            let mut mlflow = json!({ "kind": "mlflow", "name": "models", "address": address });
-            for (key, variable) in [
-                ("webhook_secret", "LUMOS_MLFLOW_WEBHOOK_SECRET"),
-                ("user", "LUMOS_MLFLOW_USER"),
-                ("password", "LUMOS_MLFLOW_PASSWORD"),
-            ] {
-                if settings::variable(variable).is_some() {
-                    mlflow[key] = json!(format!("${{{variable}}}"));
-                }
-            }
-            mlflow
-        }
-        (None, Some(root)) => {
-            json!({ "kind": "directory", "name": "models", "root": std::fs::canonicalize(root)? })
-        }
-        (None, None) => json!({}),
-    };
+    let (_, policies, _) = defaults::sandbox();
     let mut suffix = [0; 4];
     OsEntropy.fill(&mut suffix);
     let settings = json!({
         "listen": "127.0.0.1:8417", "origin": format!("lumos.localhost/{}", hex::encode(suffix)),
-        "data": "lumos-data", "founders": ["owner"], "organisation": "organisation.yaml",
+        "data": "lumos-data", "founders": [owners::FOUNDER], "organisation": "organisation.yaml",
         "policies": ["policy/starter.yaml"], "poll_s": 900, "registries": [registry],
     });
-    std::fs::create_dir_all(init.into.join("policy"))?;
     std::fs::write(init.into.join("policy/starter.yaml"), &policies[0].1)?;
     std::fs::write(
         init.into.join("organisation.yaml"),
-        yaml_serde::to_string(&organisation)?,
+        yaml_serde::to_string(&organisation(models)?)?,
     )?;
     std::fs::write(
         init.into.join("lumos.yaml"),
         yaml_serde::to_string(&settings)?,
     )?;
     Ok(())
+}
+
+/// The sandbox's organisation with the models and their owners, watching before it denies anything.
+fn organisation(models: &[Governed<'_>]) -> Result<Value> {
+    let (sandbox, _, _) = defaults::sandbox();
+    let mut organisation: Value =
+        yaml_serde::from_slice(&sandbox.1).context("reading the embedded defaults")?;
+    let entry = |model: &Governed<'_>| {
+        let stated = model.found.description.trim();
+        let purpose = if stated.is_empty() {
+            format!(
+                "Not stated yet; the registry calls it {}.",
+                model.found.name
+            )
+        } else {
+            stated.to_owned()
+        };
+        json!({
+            "owner": model.owner, "purpose": purpose, "policies": ["acme-starter"], "tier": "medium",
+            "rationale": "Proposed by init; nobody has judged it yet.",
+            "bindings": [{ "registry": "models", "name": model.found.name, "environment": "production" }],
+        })
+    };
+    let entries = models
+        .iter()
+        .map(|model| (model.name.clone(), entry(model)));
+    organisation["models"] = Value::Object(entries.collect());
+    organisation["roles"][OWNERS_ROLE] = json!(["read", "submit"]);
+    if let Some(people) = organisation["people"].as_array_mut() {
+        let person =
+            |(login, name)| json!({ "login": login, "name": name, "roles": [OWNERS_ROLE] });
+        people.extend(owners::people(models).into_iter().map(person));
+    }
+    organisation["observe"] = json!([{
+        "environment": "production", "days": 30, "reason": "Begin by watching; from then on denials are applied.",
+    }]);
+    Ok(organisation)
 }
 
 /// Starts the server once, waits for the first release to be checked, and shows the report.

@@ -45,6 +45,14 @@ pub(super) async fn user(user: User, remote: &Remote, out: &Out) -> Result<Said>
             name,
             service,
         } => add(remote, out, &login, &name, service).await,
+        User::Invite { login } => {
+            let path = format!("/api/v1/people/{}/password", person(remote, &login).await?);
+            let password = first_password();
+            remote.put(&path, &json!({ "password": password })).await?;
+            let sentence = format!("first password of {login}, shown this once: {password}");
+            out.tell(&sentence, &json!({ "login": login, "password": password }));
+            Ok(Said::Yes)
+        }
         User::Password => {
             let (current, new) = (
                 line_of_input("the present password")?,
@@ -73,8 +81,13 @@ pub(super) async fn user(user: User, remote: &Remote, out: &Out) -> Result<Said>
     }
 }
 
+/// A password for somebody who then chooses their own.
+fn first_password() -> String {
+    lumos_engine::secret::secret(&OsEntropy)[..24].to_owned()
+}
+
 async fn add(remote: &Remote, out: &Out, login: &str, name: &str, service: bool) -> Result<Said> {
-    let password = (!service).then(|| lumos_engine::secret::secret(&OsEntropy)[..24].to_owned());
+    let password = (!service).then(first_password);
     let body = json!({ "login": login, "name": name, "password": password, "service": service });
     let added = remote.post("/api/v1/people", &body).await?;
     let shown = json!({ "person": added["person"], "password": password });

@@ -1,6 +1,7 @@
 //! `lumos release`.
 
 use anyhow::{Context as _, Result, bail};
+use lumos_domain::id::Digest;
 use serde_json::{Value, json};
 
 use super::{Out, Said, text};
@@ -48,11 +49,53 @@ pub(super) async fn run(release: Release, remote: &Remote, out: &Out) -> Result<
             release,
             kind,
             file,
+            wait,
         } => {
             let (_, claim) = super::policy::read_evidence(&format!("{kind}={}", file.display()))?;
             let body = json!({ "kind": kind, "claim": claim });
-            out.done(&remote.post(&at(&release, "evidence"), &body).await?)
+            let done = remote.post(&at(&release, "evidence"), &body).await?;
+            if !wait {
+                return out.done(&done);
+            }
+            let digest = Digest::of(&serde_json::to_vec(&claim)?).to_string();
+            let checked = tokio::time::timeout(
+                super::submit::PATIENCE,
+                until_read(remote, &release, &digest),
+            );
+            let view = checked.await.with_context(|| {
+                format!("`{release}` was not checked again in half an hour; `lumos runtime` says who is stuck")
+            })??;
+            show(&view, out);
+            Ok(if super::submit::blocked(&view) {
+                Said::No
+            } else {
+                Said::Yes
+            })
         }
+    }
+}
+
+/// The release once its newest report has read a piece of evidence, and an open review stands on that report.
+async fn until_read(remote: &Remote, release: &str, evidence: &str) -> Result<Value> {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    loop {
+        let view = remote.get(&format!("/api/v1/releases/{release}")).await?;
+        let mut reports = list(&view["reports"]);
+        reports.retain(|report| {
+            list(&report["evidence"])
+                .iter()
+                .any(|read| read == evidence)
+        });
+        let covered = |review: &Value| {
+            text(review, "state") != "open"
+                || reports
+                    .iter()
+                    .any(|report| report["report"] == review["record"]["report"])
+        };
+        if !reports.is_empty() && list(&view["reviews"]).iter().all(covered) {
+            return Ok(view);
+        }
+        tokio::time::sleep(super::submit::PACE).await;
     }
 }
 

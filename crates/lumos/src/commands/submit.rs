@@ -14,7 +14,9 @@ use super::{Out, Said, text};
 use crate::{cli::Submit, remote::Remote};
 
 /// How long `--wait` and `--test` wait at most.
-const PATIENCE: Duration = Duration::from_secs(30 * 60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30 * 60);
+/// How often the server is asked meanwhile.
+pub(super) const PACE: Duration = Duration::from_millis(200);
 
 pub(super) async fn run(submit: Submit, remote: &Remote, out: &Out) -> Result<Said> {
     let release = format!("{}/{}", submit.model, submit.version);
@@ -51,7 +53,8 @@ pub(super) async fn run(submit: Submit, remote: &Remote, out: &Out) -> Result<Sa
     )
 }
 
-fn blocked(view: &Value) -> bool {
+/// Whether the open review of a release is blocked.
+pub(super) fn blocked(view: &Value) -> bool {
     let open = view["reviews"]
         .as_array()
         .into_iter()
@@ -215,6 +218,6 @@ async fn follow(
         {
             return Ok(view);
         }
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::time::sleep(PACE).await;
     }
 }

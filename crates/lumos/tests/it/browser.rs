@@ -2,18 +2,40 @@
 
 use std::path::Path;
 
+use lumos_http::Method;
 use serde_json::Value;
 
 use crate::world::{World, program, run};
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/keyboard.mjs");
+const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/browser");
 const MODULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/peers/npm");
+
+/// Whether there is a Chromium to drive; says so when there is none.
+fn chromium() -> bool {
+    let modules = Path::new(MODULES).join("node_modules/playwright-core");
+    let there = Path::new("/usr/bin/chromium").exists() && modules.exists();
+    if !there {
+        println!("skipped: no Chromium with playwright-core, run `cargo xtask peers`");
+    }
+    there
+}
+
+/// What stands on the page after `login` did what a script says, with the keyboard alone.
+async fn by_keyboard(world: &World, script: &str, login: &str, rest: &[&str]) -> String {
+    let mut node = program("node");
+    node.arg(Path::new(SCRIPTS).join(script))
+        .args([MODULES, world.address(), login, world.password(login)])
+        .args(rest);
+    let said = run(&mut node, "").await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let seen: Value = said.json();
+    assert_eq!(seen["errors"], serde_json::json!([]), "{seen:#}");
+    seen["text"].as_str().unwrap().to_owned()
+}
 
 #[tokio::test]
 async fn real_chromium_signs_by_keyboard_alone() {
-    let modules = Path::new(MODULES).join("node_modules/playwright-core");
-    if !Path::new("/usr/bin/chromium").exists() || !modules.exists() {
-        println!("skipped: no Chromium with playwright-core, run `cargo xtask peers`");
+    if !chromium() {
         return;
     }
     let world = World::acme().await;
@@ -23,29 +45,10 @@ async fn real_chromium_signs_by_keyboard_alone() {
         .until("triage/1.0", |view| view["state"] == "in review")
         .await;
     let claim = serde_json::json!({ "claim": 1 });
-    developer
-        .ask(
-            lumos_http::Method::POST,
-            "/api/v1/releases/triage/1.0/claims",
-            &claim,
-        )
-        .await
-        .is(200);
+    let path = "/api/v1/releases/triage/1.0/claims";
+    developer.ask(Method::POST, path, &claim).await.is(200);
     for login in ["compliance", "expert"] {
-        let mut node = program("node");
-        node.args([
-            SCRIPT,
-            MODULES,
-            world.address(),
-            login,
-            world.password(login),
-        ])
-        .args(["triage/1.0", "approve"]);
-        let said = run(&mut node, "").await;
-        assert_eq!(said.code, Some(0), "{said:?}");
-        let seen: Value = said.json();
-        assert_eq!(seen["errors"], serde_json::json!([]), "{seen:#}");
-        let text = seen["text"].as_str().unwrap();
+        let text = by_keyboard(&world, "sign.mjs", login, &["triage/1.0", "approve"]).await;
         assert!(text.contains("read with the keyboard alone"), "{text}");
     }
     let view = developer.until("triage/1.0", crate::world::promoted).await;
@@ -55,4 +58,60 @@ async fn real_chromium_signs_by_keyboard_alone() {
             "the password was given: {signature:#}"
         );
     }
+}
+
+#[tokio::test]
+async fn real_chromium_stops_resumes_and_asks_for_a_gate_by_keyboard_alone() {
+    if !chromium() {
+        return;
+    }
+    let world = World::acme().await;
+    world.publish("1.0");
+    let developer = world.person("developer").await;
+    developer
+        .until("triage/1.0", |view| view["state"] == "in review")
+        .await;
+    let stop = [
+        "Systems",
+        "Stop this system",
+        "reason",
+        "it answers oddly",
+        "Stop it",
+    ];
+    let ask = [
+        "Systems",
+        "Ask that it run again",
+        "reason",
+        "it is mended",
+        "Ask for it",
+    ];
+    let confirm = [
+        "Systems",
+        "Confirm that it runs again",
+        "reason",
+        "so I saw",
+        "Let it run again",
+    ];
+    for (login, steps, expected) in [
+        ("platform", stop, "it answers oddly"),
+        ("platform", ask, "You asked already"),
+        ("administrator", confirm, "Stop this system"),
+    ] {
+        let text = by_keyboard(&world, "fold.mjs", login, &steps).await;
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    let gate = [
+        "Releases,triage/1.0",
+        "Ask to enter a further environment",
+        "agents",
+        "ward/discharge",
+        "Ask for the gate",
+    ];
+    let text = by_keyboard(&world, "fold.mjs", "developer", &gate).await;
+    assert!(
+        text.contains("development:"),
+        "the release now has two environments: {text}"
+    );
+    let in_both = |view: &Value| view["reviews"].as_array().is_some_and(|all| all.len() == 2);
+    developer.until("triage/1.0", in_both).await;
 }

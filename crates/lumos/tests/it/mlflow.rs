@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    artifacts,
+    artifacts, init,
     world::{Person, World, peer, peer_at, program, promoted, run},
 };
 
@@ -100,6 +100,14 @@ impl Mlflow {
         said.is(0, &format!("registered {version}"));
     }
 
+    /// States an owner of the model, as a tag.
+    async fn owned_by(&self, owner: &str) {
+        let mlflow = peer_at(&self.address, Auth::None);
+        let tag = json!({ "name": NAME, "key": "owner", "value": owner });
+        let asked = mlflow.post("api/2.0/mlflow/registered-models/set-tag");
+        assert_eq!(asked.json_body(&tag).send().await.unwrap().status, 200);
+    }
+
     /// The version that the alias names, as MLflow says it.
     async fn champion(&self) -> Value {
         let mlflow = peer_at(&self.address, Auth::None);
@@ -183,13 +191,13 @@ async fn real_mlflow_model_is_found_signed_promoted_and_allowed() {
     bind(&world).await;
 
     let hook = format!("{}/api/v1/hooks/mlflow", world.address());
-    let init = format!(
+    let line = format!(
         "init --mlflow {} --webhook-url {hook} --into other",
         mlflow.address
     );
-    let mut init = site.lumos(&init);
-    init.env("LUMOS_MLFLOW_WEBHOOK_SECRET", "hook-secret");
-    run(&mut init, "").await.is(0, "webhook: ");
+    let mut first = site.lumos(&line);
+    first.env("LUMOS_MLFLOW_WEBHOOK_SECRET", "hook-secret");
+    run(&mut first, "").await.is(0, "webhook: ");
 
     // Polling comes every quarter of an hour: what is found now, the webhook told.
     mlflow.register(&world, 50, "1").await;
@@ -224,6 +232,17 @@ async fn real_mlflow_model_is_found_signed_promoted_and_allowed() {
     approve(&world, &developer, "fraud/2").await;
     assert_eq!(mlflow.champion().await["version"], "2");
     gate(&world, 0, "--version 2").await;
+
+    // Whoever starts now is shown what is there, and may say who owns it.
+    mlflow.owned_by("ada@acme.example").await;
+    let mut other = World::empty();
+    let options = format!("--mlflow {}", mlflow.address);
+    let said = init::founded(&mut other, &options, "\n").await;
+    assert!(
+        said.out.contains("`fraud-detector` [ada@acme.example]: "),
+        "{said:#?}"
+    );
+    init::owns_and_comes(&other, "ada@acme.example", NAME).await;
 
     let revoke = "release revoke fraud/2 --env production --reason 'a recall'";
     world

@@ -81,7 +81,7 @@ async fn hostile_files_are_a_no_and_never_a_crash() {
 async fn init_proposes_what_it_finds_and_shows_a_first_report() {
     let world = World::empty();
     world.publish("1.0");
-    let init = "init --directory models --into site";
+    let init = "init --yes --directory models --into site";
     let said = world.say(init).await.is(0, "the first report:");
     for line in [
         "registry `models` answers and shows 1 model(s)",
@@ -100,7 +100,7 @@ async fn init_proposes_what_it_finds_and_shows_a_first_report() {
         .check(&[
             (init, 1, "exists already"),
             ("init --into other", 1, "name one registry"),
-            ("init --directory absent", 1, "absent"),
+            ("init --yes --directory absent", 1, "absent"),
         ])
         .await;
 }

@@ -15,7 +15,7 @@ use super::{Named, address};
 use crate::{
     app::text,
     pages::{
-        frame::{Form, Path, Visit},
+        frame::{Form, Path, Sent, Visit},
         oops::Oops,
     },
     problem::Problem,
@@ -44,21 +44,32 @@ pub(in crate::pages) struct Fields {
     password: String,
     #[serde(default)]
     claim: String,
+    #[serde(default)]
+    environment: String,
+    #[serde(default)]
+    agents: String,
 }
 
 impl Fields {
-    /// All that makes this form another one than the next: everything but token, number and password.
-    fn content<'a>(&'a self, release: &'a str) -> [&'a str; 8] {
-        [
-            release,
-            &self.review,
-            &self.record,
-            &self.verdict,
-            &self.slot,
-            &self.reason,
-            &self.text,
-            &self.claim,
-        ]
+    /// What the form brings; its content is everything that makes it another one than the next.
+    fn sent<'a>(&'a self, release: &'a str) -> Sent<'a> {
+        Sent {
+            csrf: &self.csrf,
+            once: &self.once,
+            password: &self.password,
+            content: vec![
+                release,
+                &self.review,
+                &self.record,
+                &self.verdict,
+                &self.slot,
+                &self.reason,
+                &self.text,
+                &self.claim,
+                &self.environment,
+                &self.agents,
+            ],
+        }
     }
 
     /// The review named, which must be one of `release`.
@@ -154,7 +165,25 @@ pub(in crate::pages) async fn revoke(
     .await
 }
 
-/// Checks the form, makes its command, submits it, and goes back to the page.
+/// Asks to enter a further environment: a report and a review of its own follow.
+pub(in crate::pages) async fn next_gate(
+    visit: Visit,
+    Path(named): Path<Named>,
+    Form(fields): Form<Fields>,
+) -> Result<Response, Oops> {
+    act(visit, named, fields, |release, fields, _| {
+        let agents = fields.agents.split([',', ' ', '\n', '\r']);
+        let agents = agents.filter(|agent| !agent.is_empty());
+        Ok(Command::RequestGate {
+            release: release.clone(),
+            environment: fields.environment.parse()?,
+            agents: agents.map(str::parse).collect::<Result<_, _>>()?,
+        })
+    })
+    .await
+}
+
+/// Makes the form's command, submits it, and goes back to the page.
 async fn act(
     visit: Visit,
     (model, version): Named,
@@ -162,33 +191,19 @@ async fn act(
     command: impl FnOnce(&ReleaseId, &Fields, &mut Sealer<'_>) -> Result<Command, Problem> + Send,
 ) -> Result<Response, Oops> {
     let release = ReleaseId { model, version };
-    let environment = fields
-        .review(&release)
-        .ok()
-        .map(|review| review.environment);
-    let place = address(&release, environment.as_ref());
-    match submit(&visit, &release, &fields, command).await {
+    let asked = fields.environment.parse().ok();
+    let reviewed = || {
+        fields
+            .review(&release)
+            .ok()
+            .map(|review| review.environment)
+    };
+    let place = address(&release, asked.or_else(reviewed).as_ref());
+    let name = release.to_string();
+    let sent = fields.sent(&name);
+    let done = visit.submit(&sent, |sealer| command(&release, &fields, sealer));
+    match done.await {
         Ok(()) => Ok(Redirect::to(&place).into_response()),
         Err(oops) => Err(oops.back(&place)),
     }
-}
-
-async fn submit(
-    visit: &Visit,
-    release: &ReleaseId,
-    fields: &Fields,
-    command: impl FnOnce(&ReleaseId, &Fields, &mut Sealer<'_>) -> Result<Command, Problem> + Send,
-) -> Result<(), Oops> {
-    visit.who.check_csrf(&fields.csrf)?;
-    let once = visit.once(&fields.once, &fields.content(&release.to_string()))?;
-    let entropy = visit.app.door.ports().entropy.clone();
-    let (command, sealed) = {
-        let mut sealer = Sealer::new(&*entropy);
-        let command = command(release, fields, &mut sealer)?;
-        (command, sealer.into_values())
-    };
-    let password = Some(fields.password.as_str());
-    let caller = visit.who.with_password(&visit.app, password).await?;
-    visit.app.submit(caller, once, command, sealed).await?;
-    Ok(())
 }

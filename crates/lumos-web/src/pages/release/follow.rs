@@ -138,6 +138,15 @@ pub(super) fn promotions(history: &[LedgerEntry]) -> Vec<PromotionRow> {
     orders.into_values().collect()
 }
 
+/// The form that asks to enter a further environment.
+#[derive(Debug, Clone)]
+pub(in crate::pages) struct NextGate {
+    /// Where it may ask to go.
+    pub(in crate::pages) environments: Vec<String>,
+    /// The agents it was for so far.
+    pub(in crate::pages) agents: String,
+}
+
 #[cfg(test)]
 impl Approval {
     pub(in crate::pages) fn sample() -> Self {

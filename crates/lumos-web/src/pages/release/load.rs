@@ -1,6 +1,6 @@
 //! Reads everything the release page shows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use lumos_domain::{
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     pages::{
-        frame::Visit,
+        frame::{Visit, no_text, refusal},
         ledger,
         oops::Oops,
         show::{Names, State, When, cut},
@@ -48,6 +48,7 @@ struct Governed {
     not_live: Option<String>,
     may_withdraw: bool,
     may_revoke: bool,
+    gates: Vec<String>,
     assignments: Vec<(AssignmentId, Vec<Assigned>)>,
 }
 
@@ -114,6 +115,7 @@ pub(super) async fn page(
         assigned: follow::assigned(&governed.assignments, id, now),
         promotions: follow::promotions(&release_history),
         may_withdraw: governed.may_withdraw,
+        next_gate: governed.next_gate(),
         history: lines(&history, &names, visit),
         seats: governed.seats,
         head,
@@ -146,6 +148,7 @@ fn governed(
         not_live: None,
         may_withdraw: may_withdraw(world, reader, id)?,
         may_revoke: false,
+        gates: gates(world, reader, id)?,
         assignments: Vec::new(),
         environment,
         release,
@@ -200,9 +203,9 @@ fn in_review(
         let revoke = Command::RevokeApproval {
             review: id.clone(),
             cause: Cause::Person,
-            reason: Some(people::no_text()),
+            reason: Some(no_text()),
         };
-        found.may_revoke = people::refusal(world, reader.caller, &revoke, reader.now)?.is_none();
+        found.may_revoke = refusal(world, reader.caller, &revoke, reader.now)?.is_none();
     }
     found.review = Some((id.clone(), review));
     Ok(())
@@ -211,9 +214,28 @@ fn in_review(
 fn may_withdraw(world: &World, reader: &Reader<'_>, id: &ReleaseId) -> Result<bool, Halt> {
     let withdraw = Command::WithdrawRelease {
         release: id.clone(),
-        reason: people::no_text(),
+        reason: no_text(),
     };
-    Ok(people::refusal(world, reader.caller, &withdraw, reader.now)?.is_none())
+    Ok(refusal(world, reader.caller, &withdraw, reader.now)?.is_none())
+}
+
+/// The environments that the reader may ask the release to enter next.
+fn gates(world: &World, reader: &Reader<'_>, id: &ReleaseId) -> Result<Vec<String>, Halt> {
+    let entered = &world.release(id)?.targets;
+    let mut open = Vec::new();
+    for environment in world.org()?.gates.keys() {
+        let ask = Command::RequestGate {
+            release: id.clone(),
+            environment: environment.clone(),
+            agents: BTreeSet::new(),
+        };
+        if !entered.contains_key(environment)
+            && refusal(world, reader.caller, &ask, reader.now)?.is_none()
+        {
+            open.push(environment.to_string());
+        }
+    }
+    Ok(open)
 }
 
 /// A refusal as a value; only what must be loaded first still stops.
@@ -283,6 +305,21 @@ impl Governed {
             },
             _ => (None, nothing),
         }
+    }
+
+    /// The form that asks for the next gate, with the agents named so far.
+    fn next_gate(&self) -> Option<follow::NextGate> {
+        let environment = self.environment.as_ref();
+        let agents = environment.and_then(|env| self.release.targets.get(env));
+        let agents: Vec<_> = agents
+            .into_iter()
+            .flatten()
+            .map(ToString::to_string)
+            .collect();
+        (!self.gates.is_empty()).then(|| follow::NextGate {
+            environments: self.gates.clone(),
+            agents: agents.join(", "),
+        })
     }
 
     fn approval(&self, now: Timestamp) -> Option<follow::Approval> {

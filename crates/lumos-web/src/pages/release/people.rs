@@ -3,13 +3,13 @@
 use jiff::Timestamp;
 use lumos_domain::{
     actor::Caller,
-    command::{Command, decide},
+    command::Command,
     event::Event,
     id::{Digest, PersonId, ReviewId},
     refusal::Refusal,
     review::{Sign, meaning},
     rules::Slot,
-    seal::{Sealed, SealedValue},
+    seal::Sealed,
     words::{Grade, Verdict},
     world::{Halt, World},
 };
@@ -18,6 +18,7 @@ use lumos_engine::LedgerEntry;
 use crate::{
     app::App,
     pages::{
+        frame::{no_text, refusal},
         oops::Oops,
         say,
         show::{Names, State, When, person_of, texts},
@@ -91,25 +92,6 @@ pub(super) struct Allowed {
     approve: Option<Refusal>,
     reject: Option<Refusal>,
     password_needed: bool,
-}
-
-/// A commitment to nothing, for commands that are only tried out.
-pub(super) fn no_text() -> Sealed {
-    SealedValue::new([0; 32], String::new()).commitment
-}
-
-/// Why `command` would be refused now, if it would be.
-pub(super) fn refusal(
-    world: &World,
-    caller: &Caller,
-    command: &Command,
-    now: Timestamp,
-) -> Result<Option<Refusal>, Halt> {
-    match decide(world, caller, command, now) {
-        Ok(_) => Ok(None),
-        Err(Halt::Refused(refusal)) => Ok(Some(refusal)),
-        Err(need @ Halt::Need(_)) => Err(need),
-    }
 }
 
 /// What the reader may sign, asked of the same rules that will decide.

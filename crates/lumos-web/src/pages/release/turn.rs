@@ -155,15 +155,20 @@ impl Turn {
             );
         }
         if !record.blocking.is_empty() {
+            let rules = match record.blocking.len() {
+                1 => "1 rule blocks".to_owned(),
+                n => format!("{n} rules block"),
+            };
+            let why = format!("{rules}, listed below: nobody can approve while this stays.");
+            let (state, whose) = match &facts.org.rules {
+                Some(rules) if !record.critical.is_empty() => {
+                    ("paused", inbox::paused(&whose, &rules.senior_role))
+                }
+                _ => ("blocked", whose),
+            };
             return Self::new(
-                "blocked",
-                format!(
-                    "{} below: nobody can approve while this stays.",
-                    match record.blocking.len() {
-                        1 => "1 rule blocks, listed".to_owned(),
-                        n => format!("{n} rules block, listed"),
-                    }
-                ),
+                state,
+                why,
                 whose,
                 "Mend each gap as its remediation says and submit the evidence; a new report follows by itself.",
             );
