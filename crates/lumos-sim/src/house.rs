@@ -12,6 +12,7 @@ use lumos_domain::{
     model::RegisterModel,
     org::Genesis,
     person::AddPerson,
+    proposal::Governed,
     system::DefineSystem,
     words::ModelTier,
 };
@@ -56,7 +57,7 @@ pub async fn found(door: &Door) -> Result<()> {
     for (person, role) in PEOPLE {
         commands.extend(hire(person, role, &mut sealer)?);
     }
-    commands.push(Command::PublishBundle(bundle.clone()));
+    commands.push(Governed::PublishBundle(bundle.clone()).into());
     commands.extend(work(bundle, &mut sealer)?);
     let request = Request {
         caller: Caller::new(Actor::Genesis),
@@ -102,13 +103,16 @@ fn rules() -> Result<Vec<Command>> {
         ("model-developer", &[Read, Submit]),
     ];
     for (role, rights) in roles {
-        commands.push(Command::DefineRole {
-            role: role.parse()?,
-            rights: rights.iter().copied().collect(),
-        });
+        commands.push(
+            Governed::DefineRole {
+                role: role.parse()?,
+                rights: rights.iter().copied().collect(),
+            }
+            .into(),
+        );
     }
     let gate = json!({"environment": "production", "report_max_age_days": 30, "min_score": 5000});
-    commands.push(Command::DefineGate(serde_json::from_value(gate)?));
+    commands.push(Governed::DefineGate(serde_json::from_value(gate)?).into());
     let full = json!([{"role": "compliance-officer"}, {"role": "domain-expert"}]);
     let deep = json!({"approval_days": 180, "slots": full});
     let review = json!({
@@ -116,7 +120,7 @@ fn rules() -> Result<Vec<Command>> {
         "depths": {"auto": {"approval_days": 90}, "light": deep, "full": deep, "panel": deep},
         "matrix": {"production": {"medium": {"none": "auto", "minor": "auto", "moderate": "full", "major": "full"}}},
     });
-    commands.push(Command::SetReviewRules(serde_json::from_value(review)?));
+    commands.push(Governed::SetReviewRules(serde_json::from_value(review)?).into());
     Ok(commands)
 }
 
@@ -134,7 +138,7 @@ fn hire(login: &str, role: &str, sealer: &mut Sealer<'_>) -> Result<[Command; 2]
     let person = person(login)?;
     Ok([
         Command::AddPerson(add),
-        Command::GrantRole { person, grant },
+        Governed::GrantRole { person, grant }.into(),
     ])
 }
 
@@ -170,8 +174,8 @@ fn work(bundle: BundleRef, sealer: &mut Sealer<'_>) -> Result<[Command; 3]> {
     };
     let model = register.model.clone();
     Ok([
-        Command::DefineSystem(system),
-        Command::RegisterModel(register),
+        Governed::DefineSystem(system).into(),
+        Governed::RegisterModel(register).into(),
         Command::BindModel { model, binding },
     ])
 }

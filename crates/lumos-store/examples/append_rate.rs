@@ -20,6 +20,7 @@ use lumos_domain::{
     id::{CommandId, Digest, PersonId, RoleName},
     org::Genesis,
     person::AddPerson,
+    proposal::Governed,
     stream::Stream,
 };
 use lumos_engine::{
@@ -238,15 +239,17 @@ fn founding(founder: &PersonId, entropy: &dyn Entropy) -> Result<Request, Failur
             seeds: Vec::new(),
             settings: Digest::of(b"settings"),
         }),
-        Command::DefineRole {
+        Governed::DefineRole {
             role,
             rights: [Right::ManagePeople].into(),
-        },
+        }
+        .into(),
         add(founder, &mut sealer),
-        Command::GrantRole {
+        Governed::GrantRole {
             person: founder.clone(),
             grant,
-        },
+        }
+        .into(),
     ];
     Ok(Request {
         caller: Caller::new(Actor::Genesis),

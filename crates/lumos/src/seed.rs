@@ -14,6 +14,7 @@ use lumos_domain::{
     model::RegisterModel,
     org::{Genesis, SetMode},
     person::AddPerson,
+    proposal::Governed,
     rules::{Gate, ReviewRules},
     system::DefineSystem,
     words::{Mode, ModelTier},
@@ -211,17 +212,29 @@ impl<'a> Plan<'a> {
     ) -> Result<Vec<Command>> {
         let org = self.organisation;
         let mut commands = vec![Command::Found(self.genesis(founding)?)];
-        let role = |(role, rights): (&RoleName, &BTreeSet<Right>)| Command::DefineRole {
-            role: role.clone(),
-            rights: rights.clone(),
+        let role = |(role, rights): (&RoleName, &BTreeSet<Right>)| {
+            Governed::DefineRole {
+                role: role.clone(),
+                rights: rights.clone(),
+            }
+            .into()
         };
         commands.extend(org.roles.iter().map(role));
-        commands.extend(org.gates.iter().cloned().map(Command::DefineGate));
-        commands.push(Command::SetReviewRules(org.review.clone()));
+        commands.extend(
+            org.gates
+                .iter()
+                .cloned()
+                .map(|gate| Governed::DefineGate(gate).into()),
+        );
+        commands.push(Governed::SetReviewRules(org.review.clone()).into());
         for person in &org.people {
             self.person(person, founding, sealer, &mut commands)?;
         }
-        commands.extend(bundles.into_iter().map(Command::PublishBundle));
+        commands.extend(
+            bundles
+                .into_iter()
+                .map(|bundle| Governed::PublishBundle(bundle).into()),
+        );
         for (system, new) in &org.systems {
             let owner = self.id(&new.owner)?;
             let facts = SystemDefined {
@@ -229,22 +242,28 @@ impl<'a> Plan<'a> {
                 agents: new.agents.clone(),
                 outage: new.outage.clone(),
             };
-            commands.push(Command::DefineSystem(DefineSystem {
-                system: system.clone(),
-                facts,
-            }));
+            commands.push(
+                Governed::DefineSystem(DefineSystem {
+                    system: system.clone(),
+                    facts,
+                })
+                .into(),
+            );
         }
         for (model, new) in &org.models {
             self.model(model, new, sealer, &mut commands)?;
         }
         for observe in &org.observe {
-            commands.push(Command::SetMode(SetMode {
-                scope: lumos_domain::facts::ModeScope::Every,
-                environment: observe.environment.clone(),
-                mode: Mode::Observe,
-                until: Some(now + SignedDuration::from_hours(i64::from(observe.days) * 24)),
-                reason: sealer.seal(&observe.reason),
-            }));
+            commands.push(
+                Governed::SetMode(SetMode {
+                    scope: lumos_domain::facts::ModeScope::Every,
+                    environment: observe.environment.clone(),
+                    mode: Mode::Observe,
+                    until: Some(now + SignedDuration::from_hours(i64::from(observe.days) * 24)),
+                    reason: sealer.seal(&observe.reason),
+                })
+                .into(),
+            );
         }
         Ok(commands)
     }
@@ -289,16 +308,22 @@ impl<'a> Plan<'a> {
                 role: role.clone(),
                 scope: Scope::Organisation,
             };
-            commands.push(Command::GrantRole {
-                person: person.clone(),
-                grant,
-            });
+            commands.push(
+                Governed::GrantRole {
+                    person: person.clone(),
+                    grant,
+                }
+                .into(),
+            );
         }
         if let Some(hash) = founding.passwords.get(&new.login) {
-            commands.push(Command::SetCredential {
-                person,
-                hash: sealer.seal(hash),
-            });
+            commands.push(
+                Governed::SetCredential {
+                    person,
+                    hash: sealer.seal(hash),
+                }
+                .into(),
+            );
         }
         Ok(())
     }
@@ -330,7 +355,7 @@ impl<'a> Plan<'a> {
             tier: new.tier,
             rationale,
         };
-        commands.push(Command::RegisterModel(register));
+        commands.push(Governed::RegisterModel(register).into());
         let bind = |binding: &Binding| Command::BindModel {
             model: model.clone(),
             binding: binding.clone(),

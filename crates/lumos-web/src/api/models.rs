@@ -8,6 +8,7 @@ use lumos_domain::{
     facts::{Binding, BundleRef},
     id::{ModelName, PersonId},
     model::RegisterModel,
+    proposal::Governed,
 };
 use lumos_engine::views;
 use lumos_policy::Bundle;
@@ -152,12 +153,13 @@ async fn register(
     };
     let rationale = sealer.seal(text("rationale", &body.rationale)?);
     let (model, tier) = (name(&model)?, body.tier.parse()?);
-    let command = Command::RegisterModel(RegisterModel {
+    let command = Governed::RegisterModel(RegisterModel {
         model,
         facts,
         tier,
         rationale,
-    });
+    })
+    .into();
     let once = Once::of(&app, &headers, &who.caller)?;
     Ok(app
         .submit(who.caller, once, command, sealer.into_values())
@@ -185,11 +187,12 @@ async fn set_tier(
     Json(body): Json<NewTier>,
 ) -> Answer {
     let (rationale, sealed) = seal_one(&app, text("rationale", &body.rationale)?);
-    let command = Command::SetModelTier {
+    let command = Governed::SetModelTier {
         model: name(&model)?,
         tier: body.tier.parse()?,
         rationale,
-    };
+    }
+    .into();
     let once = Once::of(&app, &headers, &who.caller)?;
     Ok(app.submit(who.caller, once, command, sealed).await?.into())
 }
@@ -252,11 +255,12 @@ async fn publish(
     let bundle = Bundle::parse(&yaml).map_err(|e| Problem::bad(e.code(), e.to_string()))?;
     let digest = app.door.ports().blobs.put(yaml.to_vec()).await?;
     let (name, version) = (bundle.name().clone(), bundle.version().to_owned());
-    let command = Command::PublishBundle(BundleRef {
+    let command = Governed::PublishBundle(BundleRef {
         name,
         version,
         digest,
-    });
+    })
+    .into();
     let once = Once::of(&app, &headers, &who.caller)?;
     Ok(app
         .submit(who.caller, once, command, Vec::new())

@@ -9,6 +9,7 @@ use lumos_domain::{
     command::Command,
     id::{Digest, PersonId, TokenId},
     person::{AddPerson, IssueToken},
+    proposal::Governed,
 };
 use lumos_engine::{secret, views::people};
 use serde::{Deserialize, Serialize};
@@ -119,10 +120,13 @@ async fn add(
     })];
     if let Some(password) = &body.password {
         let hash = sealer.seal(&hashed(&app, password).await?);
-        commands.push(Command::SetCredential {
-            person: person.clone(),
-            hash,
-        });
+        commands.push(
+            Governed::SetCredential {
+                person: person.clone(),
+                hash,
+            }
+            .into(),
+        );
     }
     let request = lumos_engine::Request {
         caller: who.caller,
@@ -219,10 +223,11 @@ async fn grant(
     Path(person): Path<String>,
     Json(body): Json<RoleGrant>,
 ) -> Answer {
-    let command = Command::GrantRole {
+    let command = Governed::GrantRole {
         person: name(&person)?,
         grant: body.grant()?,
-    };
+    }
+    .into();
     let once = Once::of(&app, &headers, &who.caller)?;
     Ok(app
         .submit(who.caller, once, command, Vec::new())
@@ -282,10 +287,11 @@ async fn set_password(
     }
     let (hash, sealed) = seal_one(&app, &hashed(&app, &body.password).await?);
     let once = Once::of(&app, &headers, &who.caller)?;
-    let command = Command::SetCredential {
+    let command = Governed::SetCredential {
         person: person.clone(),
         hash,
-    };
+    }
+    .into();
     let done = app.submit(who.caller, once, command, sealed).await?;
     end_sessions(&app, &person, &who.credential).await?;
     Ok(done.into())
@@ -449,10 +455,11 @@ async fn define_role(
         .iter()
         .map(|right| right.parse())
         .collect::<Result<_, _>>()?;
-    let command = Command::DefineRole {
+    let command = Governed::DefineRole {
         role: name(&role)?,
         rights,
-    };
+    }
+    .into();
     let once = Once::of(&app, &headers, &who.caller)?;
     Ok(app
         .submit(who.caller, once, command, Vec::new())

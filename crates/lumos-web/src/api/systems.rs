@@ -9,6 +9,7 @@ use lumos_domain::{
     facts::{AgentOutage, Assigned},
     id::SystemName,
     org::SetMode,
+    proposal::Governed,
     rules::{Gate, ReviewRules},
     system::DefineSystem,
     words::Mode,
@@ -149,10 +150,11 @@ async fn define(
         agents,
         outage: body.outage,
     };
-    let command = Command::DefineSystem(DefineSystem {
+    let command = Governed::DefineSystem(DefineSystem {
         system: name(&system)?,
         facts,
-    });
+    })
+    .into();
     let once = Once::of(&app, &headers, &who.caller)?;
     Ok(app
         .submit(who.caller, once, command, Vec::new())
@@ -260,13 +262,14 @@ async fn set_mode(
             + jiff::SignedDuration::from_hours(i64::from(days).min(10_000) * 24)
     };
     let mode: Mode = body.mode.parse()?;
-    let command = Command::SetMode(SetMode {
+    let command = Governed::SetMode(SetMode {
         scope: body.scope.try_into()?,
         environment: name(&body.environment)?,
         mode,
         until: body.days.map(until),
         reason,
-    });
+    })
+    .into();
     let once = Once::of(&app, &headers, &who.caller)?;
     Ok(app.submit(who.caller, once, command, sealed).await?.into())
 }
@@ -282,7 +285,12 @@ async fn define_gate(
 ) -> Answer {
     let once = Once::of(&app, &headers, &who.caller)?;
     Ok(app
-        .submit(who.caller, once, Command::DefineGate(gate), Vec::new())
+        .submit(
+            who.caller,
+            once,
+            Governed::DefineGate(gate).into(),
+            Vec::new(),
+        )
         .await?
         .into())
 }
@@ -298,7 +306,12 @@ async fn set_rules(
 ) -> Answer {
     let once = Once::of(&app, &headers, &who.caller)?;
     Ok(app
-        .submit(who.caller, once, Command::SetReviewRules(rules), Vec::new())
+        .submit(
+            who.caller,
+            once,
+            Governed::SetReviewRules(rules).into(),
+            Vec::new(),
+        )
         .await?
         .into())
 }

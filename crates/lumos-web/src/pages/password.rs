@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::response::{IntoResponse, Redirect, Response};
-use lumos_domain::command::Command;
+use lumos_domain::proposal::Governed;
 use lumos_engine::{ports::PortError, secret::Sealer};
 use serde::Deserialize;
 
@@ -69,7 +69,7 @@ async fn set(visit: &Visit, form: Change) -> Result<(), Oops> {
     let mut sealer = Sealer::new(&*entropy);
     let hash = sealer.seal(&hash);
     let person = visit.who.person.person.clone();
-    let command = Command::SetCredential { person, hash };
+    let command = Governed::SetCredential { person, hash }.into();
     visit
         .app
         .submit(caller, once, command, sealer.into_values())

@@ -24,6 +24,7 @@ use lumos_domain::{
     model::RegisterModel,
     org::Genesis,
     person::AddPerson,
+    proposal::Governed,
     release::{DetectCandidate, IdentifyRelease},
     system::DefineSystem,
     words::ModelTier,
@@ -95,7 +96,7 @@ fn person(person: &PersonId, name: &str, login: &str, sealer: &mut Sealer<'_>) -
 }
 
 fn ward(owner: &PersonId) -> Command {
-    Command::DefineSystem(DefineSystem {
+    Governed::DefineSystem(DefineSystem {
         system: "ward".parse().unwrap(),
         facts: SystemDefined {
             owner: owner.clone(),
@@ -103,16 +104,18 @@ fn ward(owner: &PersonId) -> Command {
             outage: Vec::new(),
         },
     })
+    .into()
 }
 
 fn reviewer(person: &PersonId) -> Command {
-    Command::GrantRole {
+    Governed::GrantRole {
         person: person.clone(),
         grant: Grant {
             role: "reviewer".parse().unwrap(),
             scope: Scope::Organisation,
         },
     }
+    .into()
 }
 
 /// An answer.
@@ -216,31 +219,31 @@ impl Site {
                 seeds: Vec::new(),
                 settings: Digest::of(b"settings"),
             }),
-            Command::DefineRole {
+            Governed::DefineRole {
                 role: "reviewer".parse().unwrap(),
                 rights: rights.into_iter().collect(),
-            },
-            Command::DefineGate(
+            }.into(),
+            Governed::DefineGate(
                 serde_json::from_value(json!({"environment": "production", "report_max_age_days": 30})).unwrap(),
-            ),
-            Command::DefineGate(
+            ).into(),
+            Governed::DefineGate(
                 serde_json::from_value(json!({"environment": "staging", "report_max_age_days": 30})).unwrap(),
-            ),
-            Command::SetReviewRules(
+            ).into(),
+            Governed::SetReviewRules(
                 serde_json::from_value(json!({
                     "matrix": {}, "wide_over_agents": 3, "senior_role": "reviewer",
                     "escalate_critical_after_hours": 24,
                     "depths": {"auto": {"approval_days": 1}, "light": depth, "full": depth, "panel": depth},
                 }))
                 .unwrap(),
-            ),
+            ).into(),
             person(&ada, "Ada <b>Byron</b>", "ada", &mut sealer),
             reviewer(&ada),
             person(&grace, "Grace", "grace", &mut sealer),
             reviewer(&grace),
             ward(&ada),
-            Command::PublishBundle(bundle.clone()),
-            Command::RegisterModel(RegisterModel {
+            Governed::PublishBundle(bundle.clone()).into(),
+            Governed::RegisterModel(RegisterModel {
                 model: "triage".parse().unwrap(),
                 facts: ModelRegistered {
                     owner: ada.clone(),
@@ -252,17 +255,18 @@ impl Site {
                 },
                 tier: ModelTier::High,
                 rationale: sealer.seal("people depend on it"),
-            }),
+            }).into(),
         ];
         self.submit(Caller::new(Actor::Genesis), "found", commands, sealer)
             .await;
         // Somebody else sets Grace's first password, so she must change it.
         let mut sealer = Sealer::new(&*entropy);
         let hash = sealer.seal(&hash_password(FIRST_PASSWORD, [3; 16]).unwrap());
-        let set = Command::SetCredential {
+        let set = Governed::SetCredential {
             person: grace,
             hash,
-        };
+        }
+        .into();
         let caller = Caller::new(Actor::Person(ada));
         self.submit(caller, "password", vec![set], sealer).await;
     }
