@@ -6,13 +6,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    actor::Right,
+    actor::{Actor, Caller, Right},
     event::{
         Event, GateDefined, GenesisRecorded, ModeSet, ReviewRulesSet, RoleDefined, SandboxLeft,
         StartRecorded,
     },
     facts::{ModeScope, Seed},
     id::{Digest, Environment, PersonId, RoleName, SystemName},
+    person::authorise,
     refusal::Refusal,
     rules::{DAYS_MAX, Gate, ReviewRules},
     seal::Sealed,
@@ -181,6 +182,11 @@ pub(crate) fn leave_sandbox(world: &World, founder: &PersonId) -> Result<Decided
             name: founder.to_string(),
         }
         .into());
+    }
+    let second = Caller::new(Actor::Person(founder.clone()));
+    match authorise(world, &second, Right::Govern, None) {
+        Err(Halt::Refused(_)) => return Err(Refusal::FounderCannotGovern.into()),
+        answer => answer?,
     }
     Ok(vec![(
         Stream::Org,

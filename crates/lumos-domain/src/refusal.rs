@@ -134,6 +134,9 @@ refusals! {
     ProposalExpired = "proposal-expired", "nobody confirmed this within 14 days; propose it again";
     /// Its proposer lost the right to it.
     ProposerGone = "proposer-gone", "whoever proposed this may no longer ask for it; propose it yourself";
+    /// The second founder could confirm nothing.
+    FounderCannotGovern = "founder-cannot-govern",
+        "the second founder needs a role with `govern` first; otherwise nobody could confirm what needs two people";
     /// Evidence that only the release scanner makes.
     OwnEvidence { kind: String } = "own-evidence",
         "evidence of kind `{kind}` is made by LUMOS's own scanner only; the artifacts speak for themselves";

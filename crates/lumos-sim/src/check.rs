@@ -278,6 +278,7 @@ fn plain(value: &mut Json, names: &mut BTreeMap<String, usize>) {
 fn tables(store: &dyn Store) -> Result<BTreeMap<&'static str, Vec<String>>> {
     const ALL: &[(&str, &str)] = &[
         ("people", "SELECT * FROM people"),
+        ("proposals", "SELECT * FROM proposals"),
         ("tokens", "SELECT * FROM tokens"),
         ("models", "SELECT * FROM models"),
         ("bindings", "SELECT * FROM bindings"),

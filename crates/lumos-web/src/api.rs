@@ -1,7 +1,7 @@
 //! The JSON API, version 1: each file a noun, each handler who asks, what they ask, the door, the answer.
 
 use axum::{Router, response::IntoResponse, routing::get};
-use lumos_domain::{id::ParseIdError, seal::SealedValue};
+use lumos_domain::{event::Event, id::ParseIdError, seal::SealedValue, stream::Stream};
 use lumos_engine::{Outcome, secret::Sealer};
 use serde::Serialize;
 use utoipa::{OpenApi as _, ToSchema};
@@ -19,6 +19,7 @@ pub mod hooks;
 pub mod ledger;
 pub mod models;
 pub mod people;
+pub mod proposals;
 pub mod releases;
 pub mod reviews;
 pub mod sessions;
@@ -38,6 +39,7 @@ fn documented() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(sessions::router())
         .merge(people::router())
+        .merge(proposals::router())
         .merge(models::router())
         .merge(uploads::router())
         .merge(releases::router())
@@ -75,6 +77,9 @@ pub struct Done {
     pub entry: Option<u64>,
     /// The entries, in order.
     pub events: Vec<Happened>,
+    /// When it needs two people: the proposal that a second person has to confirm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<String>,
 }
 
 /// One event of a command.
@@ -89,7 +94,13 @@ pub struct Happened {
 
 impl From<Outcome> for Json<Done> {
     fn from(outcome: Outcome) -> Self {
+        let mut streams = outcome.events.iter();
+        let proposal = streams.find_map(|(stream, event)| match (stream, event) {
+            (Stream::Proposal(id), Event::ProposalMade(_)) => Some(id.to_string()),
+            _ => None,
+        });
         Self(Done {
+            proposal,
             entry: outcome.appended.map(|appended| appended.first),
             events: outcome
                 .events

@@ -8,6 +8,7 @@ pub mod decisions;
 pub mod pages;
 pub mod problem;
 pub mod proof;
+pub mod proposals;
 pub mod routes;
 
 /// The tables of the web: sessions, decision counts, webhook deliveries.

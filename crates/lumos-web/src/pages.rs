@@ -21,6 +21,7 @@ mod models;
 mod oops;
 mod password;
 mod policies;
+mod proposals;
 mod release;
 mod releases;
 mod runtime;
@@ -79,6 +80,9 @@ pub fn router() -> Router<App> {
         .route("/systems", get(systems::show))
         .route("/systems/{system}/stop", post(systems::actions::stop))
         .route("/systems/{system}/resume", post(systems::actions::resume))
+        .route("/proposals", get(proposals::show))
+        .route("/proposals/{proposal}/confirm", post(proposals::confirm))
+        .route("/proposals/{proposal}/decline", post(proposals::decline))
         .route("/policies", get(policies::show))
         .route("/runtime", get(runtime::show))
         .layer(middleware::from_fn(guarded))

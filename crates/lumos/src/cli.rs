@@ -66,6 +66,9 @@ pub(crate) enum Command {
         #[arg(long)]
         approval: String,
     },
+    /// Changes that wait for a second person: list, show, confirm, decline
+    #[command(subcommand)]
+    Proposal(Proposal),
     /// Systems: apply, show, stop, resume, mode
     #[command(subcommand)]
     System(System),
@@ -282,6 +285,22 @@ pub(crate) struct Vote {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Proposal {
+    /// Everything that waits, and what it would do
+    List,
+    /// One change that waits
+    Show { proposal: String },
+    /// Confirm what somebody else proposed: it happens now
+    Confirm { proposal: String },
+    /// Say no, or take your own proposal back
+    Decline {
+        proposal: String,
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum System {
     /// Define a system from a YAML file: system, owner, agents, outage
     Apply { file: PathBuf },
@@ -428,7 +447,7 @@ pub(crate) enum Role {
     /// Define a role, or change its rights
     Define {
         role: String,
-        #[arg(required = true)]
+        /// Its rights; none for a role that only sits in reviews
         rights: Vec<String>,
     },
     /// Grant a role to a login

@@ -15,6 +15,7 @@ mod ledger;
 mod model;
 mod people;
 mod policy;
+mod proposal;
 mod release;
 mod review;
 mod scan;
@@ -76,6 +77,7 @@ async fn dispatch(cli: Cli) -> Result<Said> {
         Command::Model(model) => model::run(model, &Remote::of(&common)?, &out).await,
         Command::Release(release) => release::run(release, &Remote::of(&common)?, &out).await,
         Command::Review(review) => review::run(review, &Remote::of(&common)?, &out).await,
+        Command::Proposal(proposal) => proposal::run(proposal, &Remote::of(&common)?, &out).await,
         Command::System(system) => system::run(system, &Remote::of(&common)?, &out).await,
         Command::Assign {
             assignment,
@@ -131,6 +133,11 @@ impl Out {
                     "entry {n}: {} on {}",
                     text(event, "type"),
                     text(event, "stream")
+                );
+            }
+            if let Some(proposal) = done["proposal"].as_str() {
+                println!(
+                    "it needs a second person, who confirms it with: lumos proposal confirm {proposal}"
                 );
             }
         } else {

@@ -28,8 +28,9 @@ use crate::{
 };
 
 /// The parts of the site, in the order of the navigation.
-const PLACES: [(&str, &str); 7] = [
+const PLACES: [(&str, &str); 8] = [
     ("/", "Inbox"),
+    ("/proposals", "Proposals"),
     ("/releases", "Releases"),
     ("/models", "Models"),
     ("/systems", "Systems"),
@@ -74,7 +75,7 @@ impl Frame {
         }
     }
 
-    pub(super) const fn places(&self) -> [(&'static str, &'static str); 7] {
+    pub(super) const fn places(&self) -> [(&'static str, &'static str); 8] {
         PLACES
     }
 

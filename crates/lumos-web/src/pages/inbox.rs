@@ -29,6 +29,8 @@ const LOOK_MAX: u32 = 400;
 pub(super) struct InboxPage {
     pub(super) frame: Frame,
     pub(super) only_mine: bool,
+    /// Proposals that the reader can confirm.
+    pub(super) proposals: usize,
     pub(super) mine: Vec<Row>,
     pub(super) others: Vec<Row>,
     /// Reviews that nobody can approve as they stand.
@@ -82,6 +84,7 @@ pub(super) async fn show(visit: Visit, Query(asked): Query<Asked>) -> Result<Res
     Ok(paint(&InboxPage {
         frame: visit.frame("Inbox", "/").await?,
         only_mine,
+        proposals: crate::proposals::count_for(&visit.app, &visit.who.caller).await?,
         mine,
         others,
         held,
@@ -272,6 +275,7 @@ impl InboxPage {
         Self {
             frame: Frame::sample(),
             only_mine: false,
+            proposals: 1,
             mine: vec![row.clone()],
             others: vec![row.clone()],
             held: vec![row],
@@ -290,6 +294,7 @@ impl InboxPage {
             next: None,
             further: false,
             only_mine: true,
+            proposals: 0,
         }
     }
 }

@@ -14,6 +14,8 @@ pub(super) fn people(event: &Event) -> Vec<PersonId> {
         Event::Signed(e) => vec![e.person.clone()],
         Event::SystemDefined(e) => vec![e.owner.clone()],
         Event::ResumeRequested(e) => vec![e.person.clone()],
+        Event::ProposalMade(e) => vec![e.person.clone()],
+        Event::ProposalConfirmed(e) => vec![e.first.clone()],
         _ => Vec::new(),
     }
 }
@@ -118,6 +120,13 @@ fn in_review(event: &Event, names: &Names) -> String {
                 "{} asked that it run again; a second person must confirm",
                 names.person(&e.person)
             )
+        }
+        Event::ProposalMade(e) => format!(
+            "{} asked for a change that needs two people",
+            names.person(&e.person)
+        ),
+        Event::ProposalConfirmed(e) => {
+            format!("confirmed what {} had proposed", names.person(&e.first))
         }
         Event::ReleasesAssigned(e) => match e.releases.first() {
             Some(first) => format!("may use {}", first.release),

@@ -4,8 +4,8 @@
 use askama::Template;
 
 use super::{
-    frame::Frame, inbox, ledger, models, oops, password, policies, release, releases, runtime,
-    sign_in, systems,
+    frame::Frame, inbox, ledger, models, oops, password, policies, proposals, release, releases,
+    runtime, sign_in, systems,
 };
 use crate::problem::Problem;
 
@@ -47,6 +47,10 @@ fn pages() -> Vec<(&'static str, String)> {
         ("model", html(&models::ModelPage::sample())),
         ("systems", html(&systems::SystemsPage::sample())),
         ("policies", html(&policies::PoliciesPage::sample())),
+        (
+            "proposals",
+            html(&proposals::ProposalsPage::sample(hostile)),
+        ),
         ("runtime", html(&runtime::RuntimePage::sample())),
     ]
 }

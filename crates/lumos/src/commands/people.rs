@@ -48,9 +48,16 @@ pub(super) async fn user(user: User, remote: &Remote, out: &Out) -> Result<Said>
         User::Invite { login } => {
             let path = format!("/api/v1/people/{}/password", person(remote, &login).await?);
             let password = first_password();
-            remote.put(&path, &json!({ "password": password })).await?;
+            let done = remote.put(&path, &json!({ "password": password })).await?;
             let sentence = format!("first password of {login}, shown this once: {password}");
-            out.tell(&sentence, &json!({ "login": login, "password": password }));
+            let proposal = &done["proposal"];
+            out.tell(
+                &sentence,
+                &json!({ "login": login, "password": password, "proposal": proposal }),
+            );
+            if proposal.is_string() && !out.json {
+                out.done(&done)?;
+            }
             Ok(Said::Yes)
         }
         User::Password => {

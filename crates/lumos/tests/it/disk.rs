@@ -69,7 +69,7 @@ impl Drop for SmallDisk {
 /// Defines a role; the status, and the code when it was refused.
 async fn define(administrator: &Person, role: &str) -> (u16, Value) {
     let path = format!("/api/v1/roles/{role}");
-    let rights = json!({ "rights": ["read"] });
+    let rights = json!({ "rights": [] });
     let answer = administrator.ask(Method::PUT, &path, &rights).await;
     (answer.status, answer.body["code"].clone())
 }
@@ -103,7 +103,7 @@ async fn on_a_full_disk_reads_go_on_and_writes_do_when_there_is_room() {
         acknowledged.push(role);
     }
     assert_eq!(refused, json!([503, "store-failed"]));
-    let mut command = world.lumos("role define one-more read");
+    let mut command = world.lumos("role define one-more");
     let command = command.env("LUMOS_TOKEN", &administrator.credential);
     run(command, "").await.is(1, "code store-failed");
     // The agents meet it too.

@@ -8,7 +8,7 @@ use crate::{
     world::{Said, World, program, promoted, run},
 };
 
-use self::script::{Step, blocks, has_shape, is_decision, mentions, steps};
+use self::script::{Step, blocks, has_shape, is_number, mentions, steps};
 
 mod script;
 
@@ -62,7 +62,7 @@ fn documents() -> Vec<String> {
 struct Reading<'a> {
     document: &'a str,
     world: World,
-    decisions: BTreeMap<String, String>,
+    numbers: BTreeMap<String, String>,
 }
 
 impl Reading<'_> {
@@ -106,7 +106,7 @@ impl Reading<'_> {
     async fn run(&self, line: &str) -> Said {
         let mut line = line.replace("ORIGIN+ID+KEY", self.world.vkey());
         line = line.replace("http://127.0.0.1:8417", self.world.address());
-        for (shown, real) in &self.decisions {
+        for (shown, real) in &self.numbers {
             line = line.replace(shown, real);
         }
         let login = line.strip_prefix("lumos user login ");
@@ -127,14 +127,14 @@ impl Reading<'_> {
         run(&mut shell, &password).await
     }
 
-    /// The number of a decision stands for the one that was really given.
+    /// The number of a decision or proposal stands for the one that was really given.
     fn learn(&mut self, shown: &[String], said: &[&str]) {
-        let decisions = |lines: &str| -> Vec<String> {
-            let words = lines.split_whitespace().filter(|word| is_decision(word));
+        let numbers = |lines: &str| -> Vec<String> {
+            let words = lines.split_whitespace().filter(|word| is_number(word));
             words.map(str::to_owned).collect()
         };
-        let (shown, said) = (decisions(&shown.join("\n")), decisions(&said.join("\n")));
-        self.decisions.extend(shown.into_iter().zip(said));
+        let (shown, said) = (numbers(&shown.join("\n")), numbers(&said.join("\n")));
+        self.numbers.extend(shown.into_iter().zip(said));
     }
 }
 
@@ -146,11 +146,11 @@ fn absent(command: &str) -> Option<&'static str> {
 }
 
 async fn check(document: &str, world: World) {
-    let decisions = BTreeMap::new();
+    let numbers = BTreeMap::new();
     Reading {
         document,
         world,
-        decisions,
+        numbers,
     }
     .all()
     .await;

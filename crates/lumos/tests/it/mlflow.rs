@@ -132,7 +132,7 @@ async fn bind(world: &World) {
     let register = "model register fraud --owner platform --tier low --policy acme-starter
         --purpose 'Suggests which payments a person should look at.'
         --rationale 'A person looks before anything happens.'";
-    world.say_as("platform", register).await.is(0, "");
+    world.say_as("platform & risk", register).await.is(0, "");
     let bind = "model bind fraud --registry mlflow --name fraud-detector --env production --alias champion";
     world
         .say_as("platform", bind)

@@ -9,6 +9,9 @@ use crate::{
 
 const GATE: &str = "gate --model triage --env production --version 1.0";
 
+/// One proposes, the other confirms.
+const BOTH: &str = "administrator & risk";
+
 #[tokio::test]
 async fn people_and_roles_are_kept_by_who_may() {
     let world = World::acme().await;
@@ -22,9 +25,14 @@ async fn people_and_roles_are_kept_by_who_may() {
                 0,
                 "first password, shown this once",
             ),
-            (by, "role define auditor read", 0, "lumos.role.defined.v1"),
+            (BOTH, "role define auditor read", 0, "lumos.role.defined.v1"),
             (by, "role define auditor reed", 1, "unknown-word"),
-            (by, "role grant auditor auditor", 0, "lumos.role.granted.v1"),
+            (
+                BOTH,
+                "role grant auditor auditor",
+                0,
+                "lumos.role.granted.v1",
+            ),
             (by, "role list", 0, "role: auditor"),
             (
                 by,
@@ -50,13 +58,93 @@ async fn people_and_roles_are_kept_by_who_may() {
 }
 
 #[tokio::test]
+async fn what_loosens_waits_for_a_second_person() {
+    let world = World::acme().await;
+    let by = "administrator";
+    let seat = "role grant administrator compliance-officer";
+    world
+        .check_as(&[
+            (by, seat, 3, "own-role"),
+            (by, "user add pip --name Pip", 0, "first password"),
+            (
+                by,
+                "role grant pip compliance-officer",
+                0,
+                "needs a second person",
+            ),
+            (by, "role grant pip compliance-officer", 0, "nothing to do"),
+            (by, "user invite compliance", 0, "needs a second person"),
+            (
+                "developer",
+                "proposal list",
+                0,
+                "make Pip compliance-officer everywhere",
+            ),
+        ])
+        .await;
+    let waiting = world.say_as("risk", "proposal list --json").await.json();
+    let ids: Vec<_> = waiting
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|told| &told["proposal"])
+        .collect();
+    let [seat, enter] = ids[..] else {
+        panic!("{waiting:#}")
+    };
+    let (seat, enter) = (seat.as_str().unwrap(), enter.as_str().unwrap());
+    world
+        .check_as(&[
+            (
+                by,
+                &format!("proposal confirm {seat}"),
+                3,
+                "needs-second-person",
+            ),
+            (
+                "developer",
+                &format!("proposal confirm {seat}"),
+                3,
+                "not-allowed",
+            ),
+            (
+                "risk",
+                &format!("proposal show {enter}"),
+                0,
+                "whoever knows it can sign in as them",
+            ),
+            (
+                "risk",
+                &format!("proposal decline {enter} --reason 'call them first'"),
+                0,
+                "declined",
+            ),
+            (
+                "risk",
+                &format!("proposal confirm {enter}"),
+                1,
+                "unknown-thing",
+            ),
+            (
+                "risk",
+                &format!("proposal confirm {seat}"),
+                0,
+                "lumos.role.granted.v1",
+            ),
+            ("risk", "proposal list", 0, ""),
+        ])
+        .await;
+    world.ledger_verifies("risk").await;
+}
+
+#[tokio::test]
 async fn a_token_does_what_it_says_until_it_is_revoked() {
     let world = World::acme().await;
     let by = "administrator";
     world
         .check_as(&[
             (by, "user add ci --name 'Acme CI' --service", 0, "service"),
-            (by, "role grant ci gatekeeper", 0, "lumos.role.granted.v1"),
+            (BOTH, "role grant ci gatekeeper", 0, "lumos.role.granted.v1"),
         ])
         .await;
     let issue = "token issue --service ci --purpose 'the gate' --right ask-decisions --json";
@@ -102,12 +190,7 @@ async fn a_system_is_stopped_by_one_and_resumed_by_two() {
             ("platform", resume, 3, "needs-second-person"),
             ("administrator", resume, 0, "lumos.system.resumed.v1"),
             ("administrator", observe, 1, "observe-too-long"),
-            (
-                "administrator",
-                &format!("{observe} --days 5"),
-                0,
-                "lumos.mode.set.v1",
-            ),
+            (BOTH, &format!("{observe} --days 5"), 0, "lumos.mode.set.v1"),
             ("platform", GATE, 0, "WOULD DENY"),
             ("platform", &format!("{GATE} --strict"), 3, "WOULD DENY"),
         ])
@@ -128,6 +211,8 @@ async fn leaving_the_sandbox_ends_what_was_approved_in_it() {
             ("user leave-sandbox ghost", 1, "unknown-thing"),
             ("user leave-sandbox owner", 1, "bad-founders"),
             ("user add second --name 'Second Founder'", 0, ""),
+            ("user leave-sandbox second", 3, "founder-cannot-govern"),
+            ("role grant second owner", 0, "lumos.role.granted.v1"),
             ("user leave-sandbox second", 0, "lumos.sandbox.left.v1"),
             ("user leave-sandbox second", 3, "not-a-sandbox"),
             ("user whoami", 0, "sandbox: false"),
@@ -147,7 +232,7 @@ async fn a_published_bundle_is_frozen() {
     world
         .check_as(&[
             ("developer", publish, 3, "not-allowed"),
-            ("compliance", publish, 0, "lumos.bundle.published.v1"),
+            ("compliance & risk", publish, 0, "lumos.bundle.published.v1"),
             ("compliance", publish, 0, "nothing to do"),
         ])
         .await;

@@ -2,7 +2,7 @@
 //! Ends what it started, and nothing else.
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::BTreeMap,
     ffi::OsStr,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
@@ -198,13 +198,13 @@ impl World {
         let login = |person: &Value| person["login"].as_str().unwrap().to_owned();
         for person in people.as_array().unwrap() {
             let login = login(person);
-            if let Entry::Vacant(unknown) = self.passwords.entry(login) {
-                let login = unknown.key();
+            if !self.passwords.contains_key(&login) {
                 let first = format!("the first password of {login}");
                 let body = json!({ "password": first });
                 let path = path(person);
-                administrator.ask(Method::PUT, &path, &body).await.is(200);
-                unknown.insert(first);
+                let set = administrator.ask(Method::PUT, &path, &body).await.is(200);
+                self.confirm(&set).await;
+                self.passwords.insert(login, first);
             }
         }
         for person in people.as_array().unwrap() {
@@ -218,6 +218,15 @@ impl World {
         }
     }
 
+    /// Confirms, as the other founder, what needs two people, if it does.
+    pub(crate) async fn confirm(&self, done: &Value) {
+        if let Some(proposal) = done["proposal"].as_str() {
+            let path = format!("/api/v1/proposals/{proposal}/confirmation");
+            let risk = self.person("risk").await;
+            risk.ask(Method::POST, &path, &json!({})).await.is(200);
+        }
+    }
+
     /// Registers a model that is bound to no registry, so that files can be submitted for it.
     pub(crate) async fn register(&self, model: &str) {
         let body = json!({
@@ -226,7 +235,8 @@ impl World {
         });
         let path = format!("/api/v1/models/{model}");
         let platform = self.person("platform").await;
-        platform.ask(Method::PUT, &path, &body).await.is(200);
+        let registered = platform.ask(Method::PUT, &path, &body).await.is(200);
+        self.confirm(&registered).await;
     }
 
     /// A path in the home.
@@ -265,8 +275,20 @@ impl World {
         run(&mut self.lumos(line), "").await
     }
 
-    /// Runs `lumos` as the person with a login.
+    /// Runs `lumos` as the person with a login. As `one & other`, the other confirms what the one proposed.
     pub(crate) async fn say_as(&self, login: &str, line: &str) -> Said {
+        if let Some((one, other)) = login.split_once(" & ") {
+            let mut proposed = self.run_as(one, &format!("{line} --json")).await.json();
+            let proposal = proposed["proposal"].take();
+            let proposal = proposal.as_str().unwrap_or_else(|| panic!("{proposed:#}"));
+            return self
+                .run_as(other, &format!("proposal confirm {proposal}"))
+                .await;
+        }
+        self.run_as(login, line).await
+    }
+
+    async fn run_as(&self, login: &str, line: &str) -> Said {
         let person = self.person(login).await;
         let mut command = self.lumos(line);
         run(command.env("LUMOS_TOKEN", person.credential), "").await

@@ -401,7 +401,7 @@ pub(super) fn commands(acme: &mut Acme, step: &Step) -> Vec<(Caller, Command)> {
         Step::LeaveSandbox { who } => by(
             who,
             Command::LeaveSandbox {
-                founder: name("ben"),
+                founder: name("sara"),
             },
         ),
         Step::Wait { .. } => Vec::new(),

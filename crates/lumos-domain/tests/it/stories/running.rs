@@ -53,6 +53,13 @@ fn what_was_approved_in_a_sandbox_ends_with_it() {
     );
     acme.act(
         "ada",
+        "leaves with sara",
+        Command::LeaveSandbox {
+            founder: name("sara"),
+        },
+    );
+    acme.act(
+        "ada",
         "leaves again",
         Command::LeaveSandbox {
             founder: name("cleo"),
@@ -92,6 +99,8 @@ fn what_was_approved_in_a_sandbox_ends_with_it() {
         ada leaves alone
           no, bad-founders: an organisation is founded by two different people, a sandbox by one
         ada leaves with ben
+          no, founder-cannot-govern: the second founder needs a role with `govern` first; otherwise nobody could confirm what needs two people
+        ada leaves with sara
           org sandbox.left
         ada leaves again
           no, not-a-sandbox: this is no sandbox
@@ -112,7 +121,7 @@ fn a_review_opened_in_a_sandbox_is_signed_anew_outside() {
     });
     acme.sign("otto", "2", Approve);
     let leave = Command::LeaveSandbox {
-        founder: name("ben"),
+        founder: name("sara"),
     };
     acme.act("ada", "leaves with ben", leave);
     acme.sign("ben", "2", Approve);

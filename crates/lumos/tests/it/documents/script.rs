@@ -100,10 +100,10 @@ pub(super) fn has_shape(shown: &[String], said: &[&str]) -> bool {
     }
 }
 
-/// Whether a line reads as shown: `…` stands for anything, and a decision's number for any other.
+/// Whether a line reads as shown: `…` stands for anything, and the number of a decision or proposal for any other.
 fn fits(shown: &str, said: &str) -> bool {
     let anything = |word: &str| {
-        if is_decision(word) {
+        if is_number(word) {
             "…".to_owned()
         } else {
             word.to_owned()
@@ -128,9 +128,9 @@ fn fits(shown: &str, said: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// Whether a word is the number of a decision.
-pub(super) fn is_decision(word: &str) -> bool {
-    let hex = word.strip_prefix("d-").unwrap_or_default();
+/// Whether a word is the number of a decision or of a proposal.
+pub(super) fn is_number(word: &str) -> bool {
+    let hex = word.strip_prefix("d-").unwrap_or(word);
     hex.len() == 20 && hex.bytes().all(|b| b.is_ascii_hexdigit())
 }
 

@@ -1,0 +1,121 @@
+//! Changes that wait for a second person: what they would do, confirm them, say no to them.
+
+use axum::{extract::State, http::HeaderMap};
+use jiff::Timestamp;
+use lumos_domain::{actor::Right, command::Command, id::ProposalId};
+use lumos_engine::views;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{Answer, name, people::Reason, seal_one};
+use crate::{
+    app::{App, Json, Once, Path, text},
+    auth::SignedIn,
+    problem::Problem,
+    proposals::{self, Told},
+};
+
+pub(super) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(show))
+        .routes(routes!(confirm))
+        .routes(routes!(decline))
+}
+
+/// A change that waits.
+#[derive(Serialize, ToSchema)]
+struct ProposalView {
+    proposal: String,
+    /// What it would do, in words.
+    says: String,
+    /// Who proposed it.
+    proposed_by: String,
+    #[schema(value_type = String)]
+    until: Timestamp,
+    /// Why the caller cannot confirm it; absent when they can.
+    refused: Option<String>,
+    /// The change itself, sealed texts as commitments.
+    #[schema(value_type = Object)]
+    change: serde_json::Value,
+}
+
+impl From<Told> for ProposalView {
+    fn from(told: Told) -> Self {
+        Self {
+            proposal: told.proposal.to_string(),
+            says: told.says,
+            proposed_by: told.by,
+            until: told.until,
+            refused: told.refused.map(|refusal| refusal.to_string()),
+            change: told.change,
+        }
+    }
+}
+
+/// Everything that waits for a second person, the oldest first.
+#[utoipa::path(get, path = "/api/v1/proposals", tag = "proposals",
+    responses((status = 200, body = [ProposalView]), (status = "4XX", body = Problem)))]
+async fn list(State(app): State<App>, who: SignedIn) -> Result<Json<Vec<ProposalView>>, Problem> {
+    who.must(&app, Right::Read, None).await?;
+    let now = app.door.ports().clock.now();
+    let mut all = Vec::new();
+    for row in views::proposals::waiting(&*app.door.ports().store, now).await? {
+        let told = proposals::tell(&app, &who.caller, &row.proposal).await?;
+        all.extend(told.map(ProposalView::from));
+    }
+    Ok(Json(all))
+}
+
+/// One change that waits.
+#[utoipa::path(get, path = "/api/v1/proposals/{proposal}", tag = "proposals", params(("proposal" = String, Path)),
+    responses((status = 200, body = ProposalView), (status = "4XX", body = Problem)))]
+async fn show(
+    State(app): State<App>,
+    who: SignedIn,
+    Path(proposal): Path<String>,
+) -> Result<Json<ProposalView>, Problem> {
+    who.must(&app, Right::Read, None).await?;
+    let proposal: ProposalId = name(&proposal)?;
+    let told = proposals::tell(&app, &who.caller, &proposal).await?;
+    let told = told.ok_or_else(|| Problem::not_found("waiting proposal of this id"))?;
+    Ok(Json(told.into()))
+}
+
+/// Confirm what somebody else proposed: it happens now.
+#[utoipa::path(post, path = "/api/v1/proposals/{proposal}/confirmation", tag = "proposals",
+    params(("proposal" = String, Path)),
+    responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
+async fn confirm(
+    State(app): State<App>,
+    who: SignedIn,
+    headers: HeaderMap,
+    Path(proposal): Path<String>,
+) -> Answer {
+    let once = Once::of(&app, &headers, &who.caller)?;
+    let proposal = name(&proposal)?;
+    let command = Command::ConfirmProposal { proposal };
+    Ok(app
+        .submit(who.caller, once, command, Vec::new())
+        .await?
+        .into())
+}
+
+/// Say no to a proposal, or take your own back.
+#[utoipa::path(post, path = "/api/v1/proposals/{proposal}/refusal", tag = "proposals", request_body = Reason,
+    params(("proposal" = String, Path)),
+    responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
+async fn decline(
+    State(app): State<App>,
+    who: SignedIn,
+    headers: HeaderMap,
+    Path(proposal): Path<String>,
+    Json(body): Json<Reason>,
+) -> Answer {
+    let (reason, sealed) = seal_one(&app, text("reason", &body.reason)?);
+    let once = Once::of(&app, &headers, &who.caller)?;
+    let proposal = name(&proposal)?;
+    let command = Command::DeclineProposal { proposal, reason };
+    Ok(app.submit(who.caller, once, command, sealed).await?.into())
+}
