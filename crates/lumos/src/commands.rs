@@ -8,6 +8,7 @@ use crate::{
     remote::{Refused, Remote},
 };
 
+mod check;
 mod demo;
 mod gate;
 mod init;
@@ -68,7 +69,7 @@ async fn dispatch(cli: Cli) -> Result<Said> {
         Command::Scan { path } => scan::run(&path, &out).await,
         Command::Policy(policy) => policy::run(policy, &common, &out).await,
         Command::Ledger(ledger) => ledger::run(ledger, &common, &out).await,
-        Command::Check => serve::check(&Remote::of(&common)?, &out).await,
+        Command::Check => check::run(&Remote::of(&common)?, &out).await,
         Command::Runtime => {
             out.say(&Remote::of(&common)?.get("/api/v1/runtime").await?);
             Ok(Said::Yes)

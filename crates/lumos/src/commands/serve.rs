@@ -1,13 +1,11 @@
 //! `lumos serve` and `lumos check`.
 
-use anyhow::{Context as _, Result};
-use serde_json::json;
+use anyhow::Result;
 use tokio::signal::unix::{Signal, SignalKind};
 
-use super::{Out, Said, text};
+use super::Said;
 use crate::{
     cli::Common,
-    remote::Remote,
     serve::{Extras, start},
     settings,
 };
@@ -57,57 +55,4 @@ pub(super) fn asked_to_stop() -> impl Future<Output = ()> {
             () = until(terminate) => {}
         }
     }
-}
-
-pub(super) async fn check(remote: &Remote, out: &Out) -> Result<Said> {
-    remote
-        .bytes("/readyz")
-        .await
-        .context("asking whether the server is ready")?;
-    let agents = remote.get("/api/v1/runtime").await?;
-    let people = remote.get("/api/v1/people").await?;
-    let reviews = remote.get("/api/v1/reviews").await?;
-    let list = |value: &serde_json::Value| value.as_array().cloned().unwrap_or_default();
-    let dead: usize = list(&agents)
-        .iter()
-        .map(|a| list(&a["dead_letters"]).len())
-        .sum();
-    let roleless: Vec<_> = list(&people)
-        .into_iter()
-        .filter(|p| {
-            p["service"] == false && (p["suspended"] == true || list(&p["roles"]).is_empty())
-        })
-        .map(|p| text(&p, "login").to_owned())
-        .collect();
-    let open = list(&reviews);
-    let healthy = dead == 0;
-    if out.json {
-        let value =
-            json!({ "healthy": healthy, "agents": agents, "cannot_sign": roleless, "open": open });
-        println!("{value:#}");
-    } else {
-        println!("server: ready");
-        println!("agents: {dead} dead letter(s); see `lumos runtime`");
-        println!(
-            "cannot sign: {}",
-            if roleless.is_empty() {
-                "nobody".into()
-            } else {
-                roleless.join(", ")
-            }
-        );
-        println!("open reviews: {}", open.len());
-        for review in &open {
-            let waits: Vec<_> = list(&review["waits_for"])
-                .iter()
-                .map(super::scalar)
-                .collect();
-            println!(
-                "  {} waits for {}",
-                text(review, "review"),
-                waits.join(", ")
-            );
-        }
-    }
-    Ok(if healthy { Said::Yes } else { Said::No })
 }

@@ -41,6 +41,7 @@ async fn people_and_roles_are_kept_by_who_may() {
                 "lumos.role.revoked.v1",
             ),
             (by, "check", 0, "cannot sign: auditor"),
+            (by, "check", 0, "can confirm proposals: administrator, risk"),
             (
                 by,
                 "user suspend auditor --reason left",

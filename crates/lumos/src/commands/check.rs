@@ -1,0 +1,95 @@
+//! `lumos check`: is it healthy, who could not sign, what waits?
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use super::{Out, Said, scalar, text};
+use crate::remote::Remote;
+
+pub(super) async fn run(remote: &Remote, out: &Out) -> Result<Said> {
+    remote
+        .bytes("/readyz")
+        .await
+        .context("asking whether the server is ready")?;
+    let agents = remote.get("/api/v1/runtime").await?;
+    let people = list(&remote.get("/api/v1/people").await?);
+    let governs = govern(&people, &list(&remote.get("/api/v1/roles").await?));
+    let open = list(&remote.get("/api/v1/reviews").await?);
+    let waiting = list(&remote.get("/api/v1/proposals").await?);
+    let sandbox = remote.get("/api/v1/me").await?["sandbox"] == true;
+    let roleless: Vec<_> = people
+        .iter()
+        .filter(|p| p["service"] == false && (p["suspended"] == true || p["roles"] == json!([])))
+        .map(|p| text(p, "login").to_owned())
+        .collect();
+    let dead: usize = list(&agents)
+        .iter()
+        .map(|a| list(&a["dead_letters"]).len())
+        .sum();
+    let alone = governs.len() < 2 && !sandbox;
+    let healthy = dead == 0 && !alone;
+    if out.json {
+        let value = json!({
+            "healthy": healthy, "agents": agents, "cannot_sign": roleless, "govern": governs,
+            "open": open, "proposals": waiting,
+        });
+        println!("{value:#}");
+        return Ok(if healthy { Said::Yes } else { Said::No });
+    }
+    println!("server: ready");
+    println!("agents: {dead} dead letter(s); see `lumos runtime`");
+    println!("cannot sign: {}", names(&roleless));
+    println!("govern, and so can confirm proposals: {}", names(&governs));
+    if alone {
+        println!("  fewer than two: nobody could confirm what needs two people");
+    }
+    println!("open reviews: {}", open.len());
+    for review in &open {
+        let waits: Vec<_> = list(&review["waits_for"]).iter().map(scalar).collect();
+        println!(
+            "  {} waits for {}",
+            text(review, "review"),
+            waits.join(", ")
+        );
+    }
+    println!("proposals that wait: {}", waiting.len());
+    for proposal in &waiting {
+        println!(
+            "  {}: {} proposes to {}",
+            text(proposal, "proposal"),
+            text(proposal, "proposed_by"),
+            text(proposal, "says")
+        );
+    }
+    Ok(if healthy { Said::Yes } else { Said::No })
+}
+
+fn list(value: &Value) -> Vec<Value> {
+    value.as_array().cloned().unwrap_or_default()
+}
+
+fn names(logins: &[String]) -> String {
+    match logins {
+        [] => "nobody".to_owned(),
+        logins => logins.join(", "),
+    }
+}
+
+/// The logins of people who hold a role with `govern` in the whole organisation.
+fn govern(people: &[Value], roles: &[Value]) -> Vec<String> {
+    let governing = roles
+        .iter()
+        .filter(|role| list(&role["rights"]).contains(&json!("govern")));
+    let governing: Vec<_> = governing.map(|role| &role["role"]).collect();
+    let may = |person: &&Value| {
+        let held = list(&person["roles"]);
+        person["service"] == false
+            && person["suspended"] == false
+            && held.iter().any(|role| governing.contains(&role))
+    };
+    let logins = people
+        .iter()
+        .filter(may)
+        .map(|p| text(p, "login").to_owned());
+    logins.collect()
+}
