@@ -10,6 +10,7 @@ use anyhow::{Result, bail};
 
 mod bench;
 mod ci;
+mod fuzz;
 mod peers;
 mod shell;
 mod soak;

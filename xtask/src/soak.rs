@@ -5,7 +5,10 @@ use std::{fs, io::ErrorKind};
 
 use anyhow::{Context as _, Result};
 
-use crate::shell::{self, cargo, program, root, say, timed};
+use crate::{
+    fuzz,
+    shell::{self, cargo, program, root, say, timed},
+};
 
 struct Campaign {
     name: &'static str,
@@ -33,7 +36,7 @@ const CAMPAIGNS: &[Campaign] = &[
         name: "worlds",
         package: "lumos-sim",
         tests: "test(campaign)",
-        counts: &[("LUMOS_SOAK_WORLDS", "3000")],
+        counts: &[("LUMOS_SOAK_WORLDS", "2000")],
     },
     Campaign {
         name: "hostile-policy",
@@ -43,6 +46,9 @@ const CAMPAIGNS: &[Campaign] = &[
     },
 ];
 
+/// The campaign that is no test: the fuzz targets.
+const FUZZ: &str = "fuzz";
+
 const HEAD: &str = "\
 # Soak
 
@@ -51,7 +57,8 @@ The long campaigns, run in full by `cargo xtask soak` before work on what they t
 
 /// Runs the campaigns named, or all, and writes down what came of them; false when one failed.
 pub fn run(args: &[String]) -> Result<bool> {
-    let names: Vec<&str> = CAMPAIGNS.iter().map(|campaign| campaign.name).collect();
+    let names = CAMPAIGNS.iter().map(|campaign| campaign.name);
+    let names: Vec<&str> = names.chain([FUZZ]).collect();
     let chosen = shell::chosen(&names, args)?;
     let mut rows = Vec::new();
     let mut well = true;
@@ -80,6 +87,18 @@ pub fn run(args: &[String]) -> Result<bool> {
             if passed { "passed" } else { "FAILED" },
             took.as_secs()
         ));
+    }
+    if chosen.contains(&FUZZ) {
+        for fuzzed in fuzz::run()? {
+            well &= fuzzed.passed;
+            rows.push(format!(
+                "| fuzz {} | lumos-fuzz | {} | {} | {} s |",
+                fuzzed.target,
+                fuzzed.counts,
+                if fuzzed.passed { "passed" } else { "FAILED" },
+                fuzzed.took.as_secs()
+            ));
+        }
     }
     if !rows.is_empty() {
         append(&rows)?;

@@ -99,7 +99,7 @@ pub(crate) fn load(config: Option<&Path>, data: Option<&Path>) -> Result<Loaded>
     Ok(loaded)
 }
 
-fn parse(text: &str) -> Result<Settings> {
+pub(crate) fn parse(text: &str) -> Result<Settings> {
     let mut value: Value = yaml_serde::from_str(text).context("it is not YAML")?;
     if value.is_null() {
         return Ok(Settings::default());

@@ -1,10 +1,17 @@
 //! The way of a release with the real MLflow and a real scikit-learn model, from its Python client to the
 //! alias that moves in it.
 
-use std::{net::TcpListener, path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    net::TcpListener,
+    path::PathBuf,
+    process::Stdio,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE};
 use lumos_http::{Auth, Method};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -24,20 +31,18 @@ const NAME: &str = "fraud-detector";
 
 /// A running MLflow; ends with everything it started when dropped.
 struct Mlflow {
+    port: u16,
     address: String,
     programs: PathBuf,
     child: Child,
+    /// The calls it answered, a line each.
+    calls: Arc<Mutex<Vec<String>>>,
     _log: JoinSet<()>,
 }
 
 impl Drop for Mlflow {
     fn drop(&mut self) {
-        let id = self.child.id().and_then(|id| i32::try_from(id).ok());
-        if let Some(group) = id.and_then(rustix::process::Pid::from_raw) {
-            let kill = rustix::process::Signal::KILL;
-            // It may have ended by itself.
-            let _ended: Result<(), _> = rustix::process::kill_process_group(group, kill);
-        }
+        self.signal(Signal::KILL);
     }
 }
 
@@ -48,8 +53,13 @@ impl Mlflow {
             .local_addr()
             .unwrap()
             .port();
+        std::fs::create_dir(world.path("mlflow")).unwrap();
+        Self::start_on(programs, world, port).await
+    }
+
+    /// Starts on a port, with what an earlier one left in this home.
+    async fn start_on(programs: PathBuf, world: &World, port: u16) -> Self {
         let folder = world.path("mlflow");
-        std::fs::create_dir(&folder).unwrap();
         let mut child = program(programs.join("mlflow"))
             .args(["server", "--host", "127.0.0.1", "--workers", "1"])
             .args(["--port", &port.to_string()])
@@ -64,7 +74,7 @@ impl Mlflow {
             .env("MLFLOW_WEBHOOK_ALLOWED_SCHEMES", "http,https")
             .env("MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS", "true")
             .env("MLFLOW_WEBHOOK_CACHE_TTL", "1")
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
             .spawn()
@@ -79,12 +89,42 @@ impl Mlflow {
         }
         let mut log = JoinSet::new();
         log.spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let calls = Arc::<Mutex<Vec<String>>>::default();
+        let (heard, mut lines) = (
+            Arc::clone(&calls),
+            BufReader::new(child.stdout.take().unwrap()).lines(),
+        );
+        log.spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                heard.lock().unwrap().push(line);
+            }
+        });
         Self {
+            port,
             address: format!("http://127.0.0.1:{port}"),
             programs,
             child,
+            calls,
             _log: log,
         }
+    }
+
+    /// Sends a signal to it and everything it started.
+    fn signal(&self, signal: Signal) {
+        let id = self.child.id().and_then(|id| i32::try_from(id).ok());
+        if let Some(group) = id.and_then(rustix::process::Pid::from_raw) {
+            // It may have ended by itself.
+            let _ended: Result<(), _> = rustix::process::kill_process_group(group, signal);
+        }
+    }
+
+    /// How often it was asked to move an alias.
+    fn moves(&self) -> usize {
+        let calls = self.calls.lock().unwrap();
+        let moves = calls
+            .iter()
+            .filter(|call| call.contains("POST") && call.contains("registered-models/alias"));
+        moves.count()
     }
 
     /// Registers the next version with MLflow's own client.
@@ -146,8 +186,15 @@ async fn gate(world: &World, code: i32, asked: &str) {
     said.is(code, if code == 0 { "allow" } else { "deny" });
 }
 
-/// Has a found version claimed, measured and signed.
+/// Has a found version claimed, measured and signed, and waits until the alias was moved.
 async fn approve(world: &World, developer: &Person, release: &str) -> Value {
+    prepare(world, developer, release).await;
+    world.person("expert").await.sign(release).await.is(200);
+    developer.until(release, promoted).await
+}
+
+/// The same, but for the last signature.
+async fn prepare(world: &World, developer: &Person, release: &str) {
     let view = developer
         .until(release, |view| view["state"] == "in review")
         .await;
@@ -171,10 +218,7 @@ async fn approve(world: &World, developer: &Person, release: &str) -> Value {
         .sign(release)
         .await
         .is_refused(403, "separation-of-duties");
-    for login in ["compliance", "expert"] {
-        world.person(login).await.sign(release).await.is(200);
-    }
-    developer.until(release, promoted).await
+    world.person("compliance").await.sign(release).await.is(200);
 }
 
 #[tokio::test]
@@ -250,5 +294,61 @@ async fn real_mlflow_model_is_found_signed_promoted_and_allowed() {
         .await
         .is(0, "lumos.approval.revoked.v1");
     gate(&world, 3, "--version 2").await;
+    world.ledger_verifies("developer").await;
+}
+
+/// Signs for the last time while MLflow does not answer; returns once the promotion is intended.
+async fn sign_without_mlflow(world: &World, developer: &Person, release: &str) {
+    world.person("expert").await.sign(release).await.is(200);
+    let intended = |view: &Value| view["promotions"][0]["settled"] == false;
+    developer.until(release, intended).await;
+}
+
+/// In the middle of a promotion, between what was intended and what is observed, MLflow is first stopped for a while
+/// and then killed: when it is back the alias is moved, once.
+#[tokio::test]
+async fn real_mlflow_away_in_the_middle_of_a_promotion_is_promoted_in_once() {
+    let Some(folder) = peer("mlflow", "bin/mlflow") else {
+        return;
+    };
+    let site = World::empty();
+    let mut mlflow = Mlflow::start(folder.join("bin"), &site).await;
+    let world = World::acme_with(|text| settings(&mlflow, text, 1)).await;
+    artifacts::baseline(&world.path("baseline")).unwrap();
+    let card = std::fs::read(world.path("baseline/README.md")).unwrap();
+    world.write("client/card/README.md", card);
+    bind(&world).await;
+    mlflow.register(&world, 50, "1").await;
+    let developer = world.person("developer").await;
+    prepare(&world, &developer, "fraud/1").await;
+
+    mlflow.signal(Signal::STOP);
+    sign_without_mlflow(&world, &developer, "fraud/1").await;
+    mlflow.signal(Signal::CONT);
+    developer.until("fraud/1", promoted).await;
+    assert_eq!(mlflow.champion().await["version"], "1");
+    assert_eq!(mlflow.moves(), 1);
+
+    mlflow.register(&world, 200, "2").await;
+    prepare(&world, &developer, "fraud/2").await;
+    let (programs, port) = (mlflow.programs.clone(), mlflow.port);
+    mlflow.signal(Signal::KILL);
+    timeout(PATIENCE, mlflow.child.wait())
+        .await
+        .unwrap()
+        .unwrap();
+    sign_without_mlflow(&world, &developer, "fraud/2").await;
+    let mlflow = Mlflow::start_on(programs, &site, port).await;
+    developer.until("fraud/2", promoted).await;
+    assert_eq!(mlflow.champion().await["version"], "2");
+    assert_eq!(mlflow.moves(), 1);
+
+    for release in ["fraud/1", "fraud/2"] {
+        let history = world.history(release).await;
+        for kind in ["lumos.promotion.intended.v1", "lumos.promotion.observed.v1"] {
+            let seen = history.iter().filter(|seen| *seen == kind);
+            assert_eq!(seen.count(), 1, "{kind} of {release} in {history:?}");
+        }
+    }
     world.ledger_verifies("developer").await;
 }
