@@ -4,25 +4,25 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use axum::{
     extract::{FromRef, FromRequest, FromRequestParts},
-    http::HeaderMap,
     response::{IntoResponse, Response},
 };
 use lumos_domain::{
     actor::Caller,
     command::Command,
-    id::{CommandId, Digest, RegistryName},
+    id::{CommandId, RegistryName},
     seal::SealedValue,
 };
 use lumos_engine::{
     Door, Outcome, Request,
     notary::Published,
     ports::{Hint, Registry},
-    secret,
 };
 use lumos_ledger::VerifierKey;
 use tokio::sync::{mpsc, watch};
 
-use crate::{auth::Gatekeeper, decisions::Decisions, problem::Problem, proof::Hashes};
+use crate::{
+    auth::Gatekeeper, decisions::Decisions, key::ServerKey, problem::Problem, proof::Hashes,
+};
 
 /// Everything the web serves from.
 pub struct Inner {
@@ -32,6 +32,8 @@ pub struct Inner {
     pub published: watch::Receiver<Published>,
     /// The key that verifies checkpoints.
     pub verifier_key: VerifierKey,
+    /// The server's own secret, for keyed hashes of what is stored.
+    pub key: ServerKey,
     /// Enforcement decisions.
     pub decisions: Decisions,
     /// Sign-in, sessions and tokens.
@@ -89,30 +91,9 @@ pub struct Path<T>(pub T);
 #[from_request(via(axum::extract::Query), rejection(Problem))]
 pub struct Query<T>(pub T);
 
-/// The id of the command that a request makes: derived from `Idempotency-Key` and who asks, else random.
+/// The id of the command that a request or form makes: the same one again is answered with the first outcome.
 #[derive(Debug, Clone)]
 pub struct Once(pub CommandId);
-
-impl Once {
-    /// The command id for `headers` and `caller`.
-    ///
-    /// # Errors
-    /// When the key is longer than 256 bytes.
-    pub fn of(app: &App, headers: &HeaderMap, caller: &Caller) -> Result<Self, Problem> {
-        match headers.get("idempotency-key") {
-            None => Ok(Self(secret::command_id(&*app.door.ports().entropy)?)),
-            Some(key) if key.len() <= 256 => {
-                let mut bytes = format!("{}\n", caller.actor).into_bytes();
-                bytes.extend_from_slice(key.as_bytes());
-                Ok(Self(format!("http.{}", Digest::of(&bytes).hex()).parse()?))
-            }
-            Some(_) => Err(Problem::bad(
-                "bad-request",
-                "an Idempotency-Key has at most 256 bytes",
-            )),
-        }
-    }
-}
 
 impl App {
     /// Submits one command through the door.

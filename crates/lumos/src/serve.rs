@@ -29,6 +29,7 @@ use lumos_web::{
     app::{App, Inner},
     auth::{self, Gatekeeper},
     decisions::Decisions,
+    key::ServerKey,
     proof::Hashes,
 };
 use tokio::{
@@ -125,6 +126,7 @@ pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
         door: base.door.clone(),
         published: base.notary.published(),
         verifier_key: base.notary.verifier_key().clone(),
+        key: base.key,
         decisions: Decisions::new(base.door.clone(), &settings.origin, base.statements),
         gatekeeper: Gatekeeper::new(salt).map_err(|problem| anyhow::anyhow!(problem.detail))?,
         registries: registries.clone(),
@@ -170,6 +172,7 @@ struct Base {
     door: Door,
     notary: Notary,
     statements: StatementSigner,
+    key: ServerKey,
     first_passwords: BTreeMap<String, String>,
 }
 
@@ -209,6 +212,7 @@ impl Base {
             door,
             notary,
             statements: keys.statements,
+            key: keys.server,
             first_passwords,
         })
     }

@@ -43,6 +43,7 @@ use lumos_web::{
     app::{App, Inner},
     auth::{Gatekeeper, hash_password},
     decisions::Decisions,
+    key::ServerKey,
     routes,
 };
 use serde_json::json;
@@ -149,6 +150,7 @@ impl Site {
         let app = App(Arc::new(Inner {
             decisions: Decisions::new(door.clone(), ORIGIN, statements),
             door: door.clone(),
+            key: ServerKey::new([9; 32]),
             published,
             verifier_key: signer.verifier_key().clone(),
             gatekeeper: Gatekeeper::new([1; 16]).unwrap(),
@@ -387,6 +389,17 @@ impl Site {
             .header(header::COOKIE, &self.cookie)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
         self.send(request.body(Body::from(body.join("&"))).unwrap())
+            .await
+    }
+
+    /// Asks the API with a credential and JSON.
+    pub(crate) async fn ask(
+        &mut self,
+        asked: axum::http::request::Builder,
+        body: &serde_json::Value,
+    ) -> Answer {
+        let asked = asked.header(header::CONTENT_TYPE, "application/json");
+        self.send(asked.body(Body::from(body.to_string())).unwrap())
             .await
     }
 
