@@ -1,11 +1,12 @@
 //! What every handler works with, and the project's own extractors: each rejection is a problem+json.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use axum::{
     extract::{FromRef, FromRequest, FromRequestParts},
     response::{IntoResponse, Response},
 };
+use jiff::SignedDuration;
 use lumos_domain::{
     actor::Caller,
     command::Command,
@@ -22,6 +23,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     auth::Gatekeeper, decisions::Decisions, key::ServerKey, problem::Problem, proof::Hashes,
+    staging::Staging,
 };
 
 /// Everything the web serves from.
@@ -45,9 +47,13 @@ pub struct Inner {
     /// Where webhook hints go.
     pub hints: mpsc::Sender<Hint>,
     /// Where uploads are staged.
-    pub uploads: PathBuf,
+    pub uploads: Staging,
+    /// How long an enforcement decision can be explained after it was last asked.
+    pub decisions_kept: SignedDuration,
     /// The ledger's origin.
     pub origin: String,
+    /// Proxies in front that are trusted to say whom they speak for; those on this machine always are.
+    pub proxies: Vec<IpAddr>,
     /// Turns true at shutdown, to end streams.
     pub stop: watch::Receiver<bool>,
 }

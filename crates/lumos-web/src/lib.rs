@@ -10,6 +10,8 @@ pub mod pages;
 pub mod problem;
 pub mod proof;
 pub mod routes;
+pub mod staging;
+pub mod sweep;
 
 /// The tables of the web: sessions, decision counts, webhook deliveries, idempotency keys.
 #[must_use]

@@ -54,6 +54,7 @@ impl Keys {
     ) -> Result<Self> {
         let folder = data.join("keys");
         fs::create_dir_all(&folder).with_context(|| format!("making `{}`", folder.display()))?;
+        let server = seed(&folder.join("server.hmac"), entropy, true)?;
         let seed = seed(&folder.join("ledger.ed25519"), entropy, fresh)?;
         let scalar = seed_p256(&folder.join("statements.p256"), entropy, fresh)?;
         Ok(Self {
@@ -61,7 +62,7 @@ impl Keys {
                 NoteSigner::from_seed(origin, &seed).context("reading the ledger key")?,
             ),
             statements: scalar,
-            server: ServerKey::new(seed(&folder.join("server.hmac"), entropy, true)?),
+            server: ServerKey::new(server),
         })
     }
 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use jiff::SignedDuration;
 use lumos_agents::{ApprovalOrchestrator, ComplianceChecker, ReleaseScanner};
 use lumos_domain::{
     actor::{Actor, Caller},
@@ -31,6 +32,8 @@ use lumos_web::{
     decisions::Decisions,
     key::ServerKey,
     proof::Hashes,
+    staging::{Limits, Staging},
+    sweep,
 };
 use tokio::{
     net::TcpListener,
@@ -42,7 +45,7 @@ use crate::{
     edge::{OsEntropy, SystemClock, Uploads, WorkerScanner},
     keys::Keys,
     seed::{self, Founding},
-    settings::Loaded,
+    settings::{Loaded, Settings},
 };
 
 /// What a version of LUMOS calls itself in the ledger.
@@ -102,15 +105,7 @@ pub(crate) struct Extras {
 pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
     let settings = &loaded.settings;
     // What can fail for a wrong setting comes before the founding, which happens once.
-    let http = Client::new(&Egress {
-        hosts: settings
-            .registries
-            .iter()
-            .filter_map(|r| r.address().map(str::to_owned))
-            .collect(),
-        ..Egress::default()
-    })?;
-    let registries = registries(loaded, &http)?;
+    let registries = registries(loaded, &client(settings)?)?;
     let listener = TcpListener::bind(settings.listen)
         .await
         .with_context(|| format!("listening on {}", settings.listen))?;
@@ -132,8 +127,10 @@ pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
         registries: registries.clone(),
         proofs: Hashes::default(),
         hints,
-        uploads: settings.data.join("uploads"),
+        uploads: staging(settings)?,
+        decisions_kept: days(settings.decisions_kept_days),
         origin: settings.origin.clone(),
+        proxies: settings.proxies.clone(),
         stop: stopped.clone(),
     }));
     let work = settings.data.join("work");
@@ -151,8 +148,14 @@ pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
             .unwrap_or(Duration::from_secs(settings.poll_s.max(1))),
     };
     let mut tasks = parts.run(hinted, &stopped);
+    let (sweeping, stopping) = (app.clone(), stopped.clone());
+    tasks.spawn(async move {
+        sweep::run(sweeping, stopping).await;
+        Ok(())
+    });
     let (router, mut stopping) = (lumos_web::routes::router(app.clone()), stopped);
     tasks.spawn(async move {
+        let router = router.into_make_service_with_connect_info::<SocketAddr>();
         let serving = axum::serve(listener, router);
         Ok(serving
             .with_graceful_shutdown(async move { runtime::stopped(&mut stopping).await })
@@ -268,6 +271,29 @@ impl Parts {
         tasks.spawn(async move { Ok(scanner.watch(&door, poll, hinted, stopping).await?) });
         tasks
     }
+}
+
+/// The outgoing client, which reaches the registries of the settings and nothing else.
+fn client(settings: &Settings) -> Result<Client> {
+    let addresses = settings.registries.iter().filter_map(|r| r.address());
+    Ok(Client::new(&Egress {
+        hosts: addresses.map(str::to_owned).collect(),
+        ..Egress::default()
+    })?)
+}
+
+/// Where uploads wait, with the bounds of the settings.
+fn staging(settings: &Settings) -> Result<Staging> {
+    let limits = Limits {
+        bytes_max: settings.uploads_bytes_max,
+        bytes_max_per_caller: settings.uploads_bytes_max_per_caller,
+        kept: SignedDuration::from_hours(i64::from(settings.uploads_kept_hours)),
+    };
+    Staging::open(settings.data.join("uploads"), limits).context("looking at the uploads")
+}
+
+fn days(days: u32) -> SignedDuration {
+    SignedDuration::from_hours(i64::from(days) * 24)
 }
 
 /// Leaves what a client in the same data directory needs to find this server: its address, nothing more.

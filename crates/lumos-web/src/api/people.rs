@@ -243,7 +243,7 @@ async fn set_password(Path(person): Path<String>, Act(by, body): Act<NewPassword
         let current = body.current.as_deref().unwrap_or_default();
         by.app
             .gatekeeper
-            .reauthenticate(&by.app.door, &person, current)
+            .reauthenticate(&by.app.door, &person, current, &by.who.credential)
             .await?;
     }
     let (hash, sealed) = seal_one(&by.app, &hashed(&by.app, &body.password).await?);

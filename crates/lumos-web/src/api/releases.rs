@@ -163,6 +163,11 @@ async fn submit(Act(by, body): Act<Submission>) -> Answer {
         model: name(&body.model)?,
         version: name(&body.version)?,
     };
+    if facts.source.registry.as_str() == UPLOAD {
+        let (upload, release) = (&facts.source.name, release.to_string());
+        let noted = by.app.uploads.submitted(upload, &release).await;
+        noted.map_err(uploads::staging)?;
+    }
     let command = Command::DetectCandidate(DetectCandidate { release, facts });
     by.submit(command, sealer.into_values()).await
 }
