@@ -12,6 +12,7 @@ use crate::{
     problem::Problem,
 };
 
+pub(crate) mod act;
 pub mod enforcement;
 pub mod events;
 pub mod health;

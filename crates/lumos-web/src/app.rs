@@ -1,28 +1,36 @@
 //! What every handler works with, and the project's own extractors: each rejection is a problem+json.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use axum::{
     extract::{FromRef, FromRequest, FromRequestParts},
-    http::HeaderMap,
     response::{IntoResponse, Response},
 };
+use jiff::SignedDuration;
 use lumos_domain::{
     actor::Caller,
     command::Command,
-    id::{CommandId, Digest, RegistryName},
+    event::Event,
+    id::{CommandId, RegistryName},
     seal::SealedValue,
+    stream::Stream,
 };
 use lumos_engine::{
     Door, Outcome, Request,
     notary::Published,
     ports::{Hint, Registry},
-    secret,
 };
 use lumos_ledger::VerifierKey;
 use tokio::sync::{mpsc, watch};
 
-use crate::{auth::Gatekeeper, decisions::Decisions, problem::Problem, proof::Hashes};
+use crate::{
+    auth::{self, Gatekeeper},
+    decisions::Decisions,
+    key::ServerKey,
+    problem::Problem,
+    proof::Hashes,
+    staging::Staging,
+};
 
 /// Everything the web serves from.
 pub struct Inner {
@@ -32,6 +40,8 @@ pub struct Inner {
     pub published: watch::Receiver<Published>,
     /// The key that verifies checkpoints.
     pub verifier_key: VerifierKey,
+    /// The server's own secret, for keyed hashes of what is stored.
+    pub key: ServerKey,
     /// Enforcement decisions.
     pub decisions: Decisions,
     /// Sign-in, sessions and tokens.
@@ -43,9 +53,13 @@ pub struct Inner {
     /// Where webhook hints go.
     pub hints: mpsc::Sender<Hint>,
     /// Where uploads are staged.
-    pub uploads: PathBuf,
+    pub uploads: Staging,
+    /// How long an enforcement decision can be explained after it was last asked.
+    pub decisions_kept: SignedDuration,
     /// The ledger's origin.
     pub origin: String,
+    /// Proxies in front that are trusted to say whom they speak for; those on this machine always are.
+    pub proxies: Vec<IpAddr>,
     /// Turns true at shutdown, to end streams.
     pub stop: watch::Receiver<bool>,
 }
@@ -89,30 +103,9 @@ pub struct Path<T>(pub T);
 #[from_request(via(axum::extract::Query), rejection(Problem))]
 pub struct Query<T>(pub T);
 
-/// The id of the command that a request makes: derived from `Idempotency-Key` and who asks, else random.
+/// The id of the command that a request or form makes: the same one again is answered with the first outcome.
 #[derive(Debug, Clone)]
 pub struct Once(pub CommandId);
-
-impl Once {
-    /// The command id for `headers` and `caller`.
-    ///
-    /// # Errors
-    /// When the key is longer than 256 bytes.
-    pub fn of(app: &App, headers: &HeaderMap, caller: &Caller) -> Result<Self, Problem> {
-        match headers.get("idempotency-key") {
-            None => Ok(Self(secret::command_id(&*app.door.ports().entropy)?)),
-            Some(key) if key.len() <= 256 => {
-                let mut bytes = format!("{}\n", caller.actor).into_bytes();
-                bytes.extend_from_slice(key.as_bytes());
-                Ok(Self(format!("http.{}", Digest::of(&bytes).hex()).parse()?))
-            }
-            Some(_) => Err(Problem::bad(
-                "bad-request",
-                "an Idempotency-Key has at most 256 bytes",
-            )),
-        }
-    }
-}
 
 impl App {
     /// Submits one command through the door.
@@ -133,7 +126,16 @@ impl App {
             sealed,
             causation: None,
         };
-        Ok(self.door.submit(request).await?)
+        let outcome = self.door.submit(request).await?;
+        // Whoever has a new password from somebody else signs in with it, wherever they are now.
+        for (stream, event) in &outcome.events {
+            if let (Stream::Person(person), Event::CredentialSet(set)) = (stream, event)
+                && set.by_other
+            {
+                auth::end_sessions(self, person, None).await?;
+            }
+        }
+        Ok(outcome)
     }
 
     /// The readable text of a sealed field, or a word that says it was erased.

@@ -3,10 +3,7 @@
 //! Passwords are Argon2id, hashed off the async threads. Sessions and tokens are looked up by an id and
 //! compared by a hash in constant time; neither is stored readable.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Mutex,
-};
+use std::{collections::BTreeSet, sync::Mutex};
 
 use argon2::{
     Argon2, PasswordHasher as _, PasswordVerifier as _, password_hash::phc::PasswordHash,
@@ -31,6 +28,16 @@ use tokio::sync::Semaphore;
 
 use crate::{app::App, problem::Problem};
 
+use self::attempts::{Attempts, Try};
+
+pub use self::{
+    attempts::Place,
+    origin::{KNOWN, Origin, known},
+};
+
+mod attempts;
+mod origin;
+
 /// The table of sessions: operational state.
 pub const SCHEMA: &[&str] = &["CREATE TABLE IF NOT EXISTS sessions (
     session TEXT PRIMARY KEY, hash TEXT NOT NULL, csrf TEXT NOT NULL, person TEXT NOT NULL,
@@ -39,23 +46,19 @@ pub const SCHEMA: &[&str] = &["CREATE TABLE IF NOT EXISTS sessions (
 /// The cookie of a session.
 pub const COOKIE: &str = "lumos_session";
 /// A session ends after so long without a request (45 CFR 164.312(a)(2)(iii), automatic logoff).
-const IDLE: SignedDuration = SignedDuration::from_mins(30);
+pub(crate) const IDLE: SignedDuration = SignedDuration::from_mins(30);
 /// A session ends after so long whatever happens.
 const LONGEST: SignedDuration = SignedDuration::from_hours(12);
-/// Failed sign-ins for one login within [`WINDOW`] after which it waits.
-const FAILURES_MAX: usize = 8;
 /// Passwords hashed at the same time; each takes 19 MiB and a core.
 const HASHES_AT_ONCE: usize = 2;
 /// How long a sign-in waits for its turn to be hashed.
 const HASH_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
-/// How long failures count.
-const WINDOW: SignedDuration = SignedDuration::from_mins(15);
 /// The shortest password.
 pub const PASSWORD_CHARS_MIN: usize = 12;
 
 /// Checks who people are.
 pub struct Gatekeeper {
-    failures: Mutex<HashMap<Digest, Vec<Timestamp>>>,
+    attempts: Mutex<Attempts>,
     decoy: String,
     hashing: Semaphore,
 }
@@ -80,7 +83,7 @@ impl Gatekeeper {
         let decoy = hash_password("a password that nobody has", salt)?;
         Ok(Self {
             hashing: Semaphore::new(HASHES_AT_ONCE),
-            failures: Mutex::default(),
+            attempts: Mutex::default(),
             decoy,
         })
     }
@@ -94,10 +97,11 @@ impl Gatekeeper {
         door: &Door,
         login: &str,
         password: &str,
+        place: &Place,
     ) -> Result<NewSession, Problem> {
         let now = door.ports().clock.now();
-        let key = Digest::of(login.trim().to_lowercase().as_bytes());
-        self.reserve(key, now)?;
+        let folded = folded(login);
+        self.reserve(&folded, place, now).await?;
         let store = &*door.ports().store;
         let person = people::by_login(store, login).await?;
         let active = person.filter(|p| !p.suspended && !p.service);
@@ -106,7 +110,7 @@ impl Gatekeeper {
             return Err(wrong());
         }
         let person = active.ok_or_else(wrong)?;
-        self.forget(key);
+        self.forget(&folded, place);
         let entropy = &*door.ports().entropy;
         let session: TokenId = secret::id(entropy, "s")?;
         let (key, csrf) = (secret::secret(entropy), secret::secret(entropy));
@@ -132,7 +136,7 @@ impl Gatekeeper {
         })
     }
 
-    /// Whether `password` is that of `person`, counting failures like a sign-in.
+    /// Whether `password` is that of `person`, counting the failures of the credential that asks.
     ///
     /// # Errors
     /// When it is wrong, or there were too many failures.
@@ -141,13 +145,14 @@ impl Gatekeeper {
         door: &Door,
         id: &PersonId,
         password: &str,
+        credential: &TokenId,
     ) -> Result<(), Problem> {
         let now = door.ports().clock.now();
-        let key = Digest::of(id.as_str().as_bytes());
-        self.reserve(key, now)?;
+        let place = Place::Known(credential.to_string());
+        self.reserve(id.as_str(), &place, now).await?;
         let person = people::by_id(&*door.ports().store, id).await?;
         if self.password_fits(door, person.as_ref(), password).await? {
-            self.forget(key);
+            self.forget(id.as_str(), &place);
             return Ok(());
         }
         Err(wrong())
@@ -189,30 +194,36 @@ impl Gatekeeper {
         Ok(fits && real)
     }
 
-    /// Counts an attempt before it is made, so that many at once cannot slip through; a success forgets it.
-    fn reserve(&self, key: Digest, now: Timestamp) -> Result<(), Problem> {
-        let Ok(mut failures) = self.failures.lock() else {
-            return Ok(());
-        };
-        failures.retain(|_, times| times.iter().any(|time| now.duration_since(*time) < WINDOW));
-        let recent = failures.get(&key).map_or(0, Vec::len);
-        if recent < FAILURES_MAX {
-            failures.entry(key).or_default().push(now);
-            return Ok(());
+    /// Counts an attempt before it is made, and waits for its turn where the login is slowed.
+    async fn reserve(&self, login: &str, place: &Place, now: Timestamp) -> Result<(), Problem> {
+        let asked = self.attempts.lock().map_or(Try::Refused, |mut attempts| {
+            attempts.reserve(login, place, now)
+        });
+        match asked {
+            Try::Now => Ok(()),
+            Try::After(wait) => {
+                tokio::time::sleep(wait).await;
+                Ok(())
+            }
+            Try::Refused => {
+                let detail = "too many failed sign-ins from here; wait a quarter of an hour, or sign in from a \
+                              browser that you used before";
+                let status = StatusCode::TOO_MANY_REQUESTS;
+                Err(Problem::new(status, "too-many-attempts", detail))
+            }
         }
-        let detail = "too many failed sign-ins; wait a quarter of an hour";
-        Err(Problem::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "too-many-attempts",
-            detail,
-        ))
     }
 
-    fn forget(&self, key: Digest) {
-        if let Ok(mut failures) = self.failures.lock() {
-            failures.remove(&key);
+    fn forget(&self, login: &str, place: &Place) {
+        if let Ok(mut attempts) = self.attempts.lock() {
+            attempts.forget(login, place);
         }
     }
+}
+
+/// A login as it is looked up and counted.
+fn folded(login: &str) -> String {
+    login.trim().to_lowercase()
 }
 
 fn wrong() -> Problem {
@@ -263,15 +274,7 @@ fn presented(headers: &HeaderMap) -> Option<Presented> {
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.strip_prefix("Bearer "));
-    let cookie = || {
-        let cookies = headers
-            .get_all(header::COOKIE)
-            .iter()
-            .filter_map(|value| value.to_str().ok());
-        cookies
-            .flat_map(|line| line.split(';'))
-            .find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
-    };
+    let cookie = || origin::cookie(headers, COOKIE);
     let (text, cookie) = bearer
         .map(|b| (b, false))
         .or_else(|| cookie().map(|c| (c, true)))?;
@@ -399,9 +402,16 @@ pub async fn end_session(app: &App, id: &TokenId) -> Result<(), Problem> {
 ///
 /// # Errors
 /// When the store fails.
-pub async fn end_sessions(app: &App, person: &PersonId, keep: &TokenId) -> Result<(), Problem> {
+pub async fn end_sessions(
+    app: &App,
+    person: &PersonId,
+    keep: Option<&TokenId>,
+) -> Result<(), Problem> {
     let sql = "DELETE FROM sessions WHERE person = $1 AND session <> $2";
-    let params = vec![person.as_str().into(), keep.as_str().into()];
+    let params = vec![
+        person.as_str().into(),
+        keep.map_or("", TokenId::as_str).into(),
+    ];
     app.door
         .ports()
         .store
@@ -468,7 +478,7 @@ impl SignedIn {
         let mut caller = self.caller.clone();
         if let Some(password) = password.filter(|p| !p.is_empty()) {
             app.gatekeeper
-                .reauthenticate(&app.door, &self.person.person, password)
+                .reauthenticate(&app.door, &self.person.person, password, &self.credential)
                 .await?;
             caller.reauthenticated = true;
         }

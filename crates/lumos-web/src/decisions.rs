@@ -31,9 +31,12 @@ use tokio::sync::Mutex;
 use crate::problem::Problem;
 
 /// The table of decisions: one aggregated row for each (snapshot, question). Operational state.
-pub const SCHEMA: &[&str] = &["CREATE TABLE IF NOT EXISTS decisions (
+pub const SCHEMA: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS decisions (
     decision TEXT PRIMARY KEY, question TEXT NOT NULL, answer TEXT NOT NULL, asked BIGINT NOT NULL,
-    first_us BIGINT NOT NULL, last_us BIGINT NOT NULL)"];
+    first_us BIGINT NOT NULL, last_us BIGINT NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS decisions_last ON decisions (last_us)",
+];
 
 /// How long a snapshot may be used without asking again (DECISIONS 16).
 const VALID: SignedDuration = SignedDuration::from_secs(60);

@@ -5,14 +5,23 @@ pub mod api;
 pub mod app;
 pub mod auth;
 pub mod decisions;
+pub mod key;
 pub mod pages;
 pub mod problem;
 pub mod proof;
 pub mod proposals;
 pub mod routes;
+pub mod staging;
+pub mod sweep;
 
-/// The tables of the web: sessions, decision counts, webhook deliveries.
+/// The tables of the web: sessions, decision counts, webhook deliveries, idempotency keys.
 #[must_use]
 pub fn schema() -> Vec<&'static str> {
-    [auth::SCHEMA, decisions::SCHEMA, api::hooks::SCHEMA].concat()
+    [
+        auth::SCHEMA,
+        decisions::SCHEMA,
+        api::hooks::SCHEMA,
+        api::act::SCHEMA,
+    ]
+    .concat()
 }

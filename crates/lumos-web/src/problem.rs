@@ -1,7 +1,9 @@
 //! Errors as people and programs see them: RFC 9457 problem+json with a stable code, never plain text.
 
 use axum::{
-    extract::rejection::{FormRejection, JsonRejection, PathRejection, QueryRejection},
+    extract::rejection::{
+        BytesRejection, FormRejection, JsonRejection, PathRejection, QueryRejection,
+    },
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -150,6 +152,12 @@ impl From<UnknownWord> for Problem {
 
 impl From<JsonRejection> for Problem {
     fn from(rejection: JsonRejection) -> Self {
+        Self::new(rejection.status(), "bad-request", rejection.body_text())
+    }
+}
+
+impl From<BytesRejection> for Problem {
+    fn from(rejection: BytesRejection) -> Self {
         Self::new(rejection.status(), "bad-request", rejection.body_text())
     }
 }

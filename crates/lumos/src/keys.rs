@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use lumos_enforce::dsse::StatementSigner;
 use lumos_engine::ports::{Entropy, LedgerKey, PortError};
 use lumos_ledger::{Checkpoint, NoteSigner, VerifierKey};
+use lumos_web::key::ServerKey;
 
 /// The ledger's Ed25519 key, from a seed file.
 pub(crate) struct FileLedgerKey(NoteSigner);
@@ -35,6 +36,8 @@ pub(crate) struct Keys {
     pub ledger: FileLedgerKey,
     /// Signs snapshots.
     pub statements: StatementSigner,
+    /// For keyed hashes of operational state; where it is missing, another one serves as well.
+    pub server: ServerKey,
 }
 
 impl Keys {
@@ -51,6 +54,7 @@ impl Keys {
     ) -> Result<Self> {
         let folder = data.join("keys");
         fs::create_dir_all(&folder).with_context(|| format!("making `{}`", folder.display()))?;
+        let server = seed(&folder.join("server.hmac"), entropy, true)?;
         let seed = seed(&folder.join("ledger.ed25519"), entropy, fresh)?;
         let scalar = seed_p256(&folder.join("statements.p256"), entropy, fresh)?;
         Ok(Self {
@@ -58,6 +62,7 @@ impl Keys {
                 NoteSigner::from_seed(origin, &seed).context("reading the ledger key")?,
             ),
             statements: scalar,
+            server: ServerKey::new(server),
         })
     }
 }

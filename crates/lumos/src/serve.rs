@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use jiff::SignedDuration;
 use lumos_agents::{ApprovalOrchestrator, ComplianceChecker, ReleaseScanner};
 use lumos_domain::{
     actor::{Actor, Caller},
@@ -28,7 +29,10 @@ use lumos_web::{
     app::{App, Inner},
     auth::{self, Gatekeeper},
     decisions::Decisions,
+    key::ServerKey,
     proof::Hashes,
+    staging::{Limits, Staging},
+    sweep,
 };
 use tokio::{
     net::TcpListener,
@@ -40,7 +44,7 @@ use crate::{
     edge::{OsEntropy, SystemClock, Uploads, WorkerScanner},
     keys::Keys,
     seed::{self, Founding},
-    settings::Loaded,
+    settings::{Loaded, Settings},
 };
 
 /// What a version of LUMOS calls itself in the ledger.
@@ -100,15 +104,7 @@ pub(crate) struct Extras {
 pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
     let settings = &loaded.settings;
     // What can fail for a wrong setting comes before the founding, which happens once.
-    let http = Client::new(&Egress {
-        hosts: settings
-            .registries
-            .iter()
-            .filter_map(|r| r.address().map(str::to_owned))
-            .collect(),
-        ..Egress::default()
-    })?;
-    let registries = registries(loaded, &http)?;
+    let registries = registries(loaded, &client(settings)?)?;
     let listener = TcpListener::bind(settings.listen)
         .await
         .with_context(|| format!("listening on {}", settings.listen))?;
@@ -124,13 +120,16 @@ pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
         door: base.door.clone(),
         published: base.notary.published(),
         verifier_key: base.notary.verifier_key().clone(),
+        key: base.key,
         decisions: Decisions::new(base.door.clone(), &settings.origin, base.statements),
         gatekeeper: Gatekeeper::new(salt).map_err(|problem| anyhow::anyhow!(problem.detail))?,
         registries: registries.clone(),
         proofs: Hashes::default(),
         hints,
-        uploads: settings.data.join("uploads"),
+        uploads: staging(settings)?,
+        decisions_kept: days(settings.decisions_kept_days),
         origin: settings.origin.clone(),
+        proxies: settings.proxies.clone(),
         stop: stopped.clone(),
     }));
     let work = settings.data.join("work");
@@ -148,8 +147,14 @@ pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
             .unwrap_or(Duration::from_secs(settings.poll_s.max(1))),
     };
     let mut tasks = parts.run(hinted, &stopped);
+    let (sweeping, stopping) = (app.clone(), stopped.clone());
+    tasks.spawn(async move {
+        sweep::run(sweeping, stopping).await;
+        Ok(())
+    });
     let (router, mut stopping) = (lumos_web::routes::router(app.clone()), stopped);
     tasks.spawn(async move {
+        let router = router.into_make_service_with_connect_info::<SocketAddr>();
         let serving = axum::serve(listener, router);
         Ok(serving
             .with_graceful_shutdown(async move { runtime::stopped(&mut stopping).await })
@@ -169,6 +174,7 @@ struct Base {
     door: Door,
     notary: Notary,
     statements: StatementSigner,
+    key: ServerKey,
     first_passwords: BTreeMap<String, String>,
 }
 
@@ -208,6 +214,7 @@ impl Base {
             door,
             notary,
             statements: keys.statements,
+            key: keys.server,
             first_passwords,
         })
     }
@@ -266,6 +273,29 @@ impl Parts {
         });
         tasks
     }
+}
+
+/// The outgoing client, which reaches the registries of the settings and nothing else.
+fn client(settings: &Settings) -> Result<Client> {
+    let addresses = settings.registries.iter().filter_map(|r| r.address());
+    Ok(Client::new(&Egress {
+        hosts: addresses.map(str::to_owned).collect(),
+        ..Egress::default()
+    })?)
+}
+
+/// Where uploads wait, with the bounds of the settings.
+fn staging(settings: &Settings) -> Result<Staging> {
+    let limits = Limits {
+        bytes_max: settings.uploads_bytes_max,
+        bytes_max_per_caller: settings.uploads_bytes_max_per_caller,
+        kept: SignedDuration::from_hours(i64::from(settings.uploads_kept_hours)),
+    };
+    Staging::open(settings.data.join("uploads"), limits).context("looking at the uploads")
+}
+
+fn days(days: u32) -> SignedDuration {
+    SignedDuration::from_hours(i64::from(days) * 24)
 }
 
 /// Leaves what a client in the same data directory needs to find this server: its address, nothing more.

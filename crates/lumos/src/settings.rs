@@ -1,7 +1,7 @@
 //! Everything that is read from outside: the settings file and the environment. Nothing else reads either.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -29,10 +29,21 @@ pub(crate) struct Settings {
     pub policies: Vec<PathBuf>,
     /// The model registries to watch.
     pub registries: Vec<RegistrySettings>,
+    /// Addresses of TLS proxies in front, trusted to say whom they speak for (`X-Forwarded-For`). One on this
+    /// machine always is.
+    pub proxies: Vec<IpAddr>,
     /// How often registries are polled, in seconds.
     pub poll_s: u64,
     /// How long one scan may take, in seconds.
     pub scan_timeout_s: u64,
+    /// Bytes of files that were sent and not yet fetched, everybody's together.
+    pub uploads_bytes_max: u64,
+    /// The same of one caller.
+    pub uploads_bytes_max_per_caller: u64,
+    /// After so many hours without anything happening an upload is thrown away.
+    pub uploads_kept_hours: u32,
+    /// How many days after it was last asked a decision can be explained.
+    pub decisions_kept_days: u32,
 }
 
 impl Default for Settings {
@@ -45,8 +56,13 @@ impl Default for Settings {
             organisation: None,
             policies: Vec::new(),
             registries: Vec::new(),
+            proxies: Vec::new(),
             poll_s: 15 * 60,
             scan_timeout_s: 60 * 60,
+            uploads_bytes_max: 1 << 40,
+            uploads_bytes_max_per_caller: 256 << 30,
+            uploads_kept_hours: 48,
+            decisions_kept_days: 180,
         }
     }
 }

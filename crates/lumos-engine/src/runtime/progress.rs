@@ -31,6 +31,13 @@ pub async fn progress(store: &dyn Store) -> Result<Vec<Progress>, PortError> {
                 .and_then(|n| u64::try_from(n).ok())
                 .unwrap_or(0)
         };
+        let cursor = store
+            .query("SELECT next FROM cursors WHERE subscriber = $1", by())
+            .await?;
+        if cursor.is_empty() {
+            // An agent of a later version, or one that has not begun: nobody waits for it.
+            continue;
+        }
         let dead = store
             .query(
                 "SELECT entry, problem FROM jobs WHERE subscriber = $1 AND state = 'dead' ORDER BY entry LIMIT 100",
@@ -39,11 +46,7 @@ pub async fn progress(store: &dyn Store) -> Result<Vec<Progress>, PortError> {
             .await?;
         all.push(Progress {
             agent,
-            next: number(
-                store
-                    .query("SELECT next FROM cursors WHERE subscriber = $1", by())
-                    .await?,
-            ),
+            next: number(cursor),
             waiting: number(
                 store
                     .query(

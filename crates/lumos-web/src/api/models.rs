@@ -1,6 +1,6 @@
 //! Models, their tiers and bindings, and the policy bundles in force.
 
-use axum::{extract::State, http::HeaderMap};
+use axum::extract::State;
 use lumos_domain::{
     actor::Right,
     command::Command,
@@ -16,9 +16,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Answer, name, seal_one, sealer};
+use super::{
+    Answer,
+    act::{Act, ActBytes},
+    name, seal_one, sealer,
+};
 use crate::{
-    app::{App, Json, Once, Path, text},
+    app::{App, Json, Path, text},
     auth::SignedIn,
     problem::Problem,
 };
@@ -127,20 +131,14 @@ pub(super) async fn person(app: &App, login: &str) -> Result<PersonId, Problem> 
 #[utoipa::path(put, path = "/api/v1/models/{model}", tag = "models", request_body = NewModel,
     params(("model" = String, Path)),
     responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
-async fn register(
-    State(app): State<App>,
-    who: SignedIn,
-    headers: HeaderMap,
-    Path(model): Path<String>,
-    Json(body): Json<NewModel>,
-) -> Answer {
-    let mut sealer = sealer(&app);
+async fn register(Path(model): Path<String>, Act(by, body): Act<NewModel>) -> Answer {
+    let mut sealer = sealer(&by.app);
     let data_owner = match &body.data_owner {
-        Some(login) => Some(person(&app, login).await?),
+        Some(login) => Some(person(&by.app, login).await?),
         None => None,
     };
     let facts = ModelRegistered {
-        owner: person(&app, &body.owner).await?,
+        owner: person(&by.app, &body.owner).await?,
         data_owner,
         purpose: sealer.seal(text("purpose", &body.purpose)?),
         unit: body.unit,
@@ -158,13 +156,8 @@ async fn register(
         facts,
         tier,
         rationale,
-    })
-    .into();
-    let once = Once::of(&app, &headers, &who.caller)?;
-    Ok(app
-        .submit(who.caller, once, command, sealer.into_values())
-        .await?
-        .into())
+    });
+    by.submit(command, sealer.into_values()).await
 }
 
 /// A tier with its rationale.
@@ -179,44 +172,26 @@ struct NewTier {
 #[utoipa::path(put, path = "/api/v1/models/{model}/tier", tag = "models", request_body = NewTier,
     params(("model" = String, Path)),
     responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
-async fn set_tier(
-    State(app): State<App>,
-    who: SignedIn,
-    headers: HeaderMap,
-    Path(model): Path<String>,
-    Json(body): Json<NewTier>,
-) -> Answer {
-    let (rationale, sealed) = seal_one(&app, text("rationale", &body.rationale)?);
+async fn set_tier(Path(model): Path<String>, Act(by, body): Act<NewTier>) -> Answer {
+    let (rationale, sealed) = seal_one(&by.app, text("rationale", &body.rationale)?);
     let command = Governed::SetModelTier {
         model: name(&model)?,
         tier: body.tier.parse()?,
         rationale,
-    }
-    .into();
-    let once = Once::of(&app, &headers, &who.caller)?;
-    Ok(app.submit(who.caller, once, command, sealed).await?.into())
+    };
+    by.submit(command, sealed).await
 }
 
 /// Bind a model to a name in a registry.
 #[utoipa::path(post, path = "/api/v1/models/{model}/bindings", tag = "models", request_body = Object,
     params(("model" = String, Path)),
     responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
-async fn bind(
-    State(app): State<App>,
-    who: SignedIn,
-    headers: HeaderMap,
-    Path(model): Path<String>,
-    Json(binding): Json<Binding>,
-) -> Answer {
+async fn bind(Path(model): Path<String>, Act(by, binding): Act<Binding>) -> Answer {
     let command = Command::BindModel {
         model: name(&model)?,
         binding,
     };
-    let once = Once::of(&app, &headers, &who.caller)?;
-    Ok(app
-        .submit(who.caller, once, command, Vec::new())
-        .await?
-        .into())
+    by.submit(command, Vec::new()).await
 }
 
 /// A published bundle.
@@ -245,25 +220,15 @@ async fn bundles(State(app): State<App>, who: SignedIn) -> Result<Json<Vec<Bundl
 #[utoipa::path(post, path = "/api/v1/policies", tag = "models",
     request_body(content = String, content_type = "application/yaml"),
     responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
-async fn publish(
-    State(app): State<App>,
-    who: SignedIn,
-    headers: HeaderMap,
-    yaml: bytes::Bytes,
-) -> Answer {
-    who.must(&app, Right::PublishPolicy, None).await?;
+async fn publish(ActBytes(by, yaml): ActBytes) -> Answer {
+    by.who.must(&by.app, Right::PublishPolicy, None).await?;
     let bundle = Bundle::parse(&yaml).map_err(|e| Problem::bad(e.code(), e.to_string()))?;
-    let digest = app.door.ports().blobs.put(yaml.to_vec()).await?;
+    let digest = by.app.door.ports().blobs.put(yaml.to_vec()).await?;
     let (name, version) = (bundle.name().clone(), bundle.version().to_owned());
     let command = Governed::PublishBundle(BundleRef {
         name,
         version,
         digest,
-    })
-    .into();
-    let once = Once::of(&app, &headers, &who.caller)?;
-    Ok(app
-        .submit(who.caller, once, command, Vec::new())
-        .await?
-        .into())
+    });
+    by.submit(command, Vec::new()).await
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use axum::{extract::State, http::HeaderMap};
+use axum::extract::State;
 use jiff::Timestamp;
 use lumos_domain::{
     actor::{Grant, Right, Scope},
@@ -16,7 +16,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Answer, name, seal_one, sealer};
+use super::{
+    Answer,
+    act::{Act, ActBytes},
+    name, seal_one, sealer,
+};
 use crate::{
     app::{App, Json, Once, Path, text},
     auth::{SignedIn, end_sessions, hash_password},
@@ -99,19 +103,13 @@ struct Added {
 /// Add a person or service.
 #[utoipa::path(post, path = "/api/v1/people", tag = "people", request_body = NewPerson,
     responses((status = 200, body = Added), (status = "4XX", body = Problem)))]
-async fn add(
-    State(app): State<App>,
-    who: SignedIn,
-    headers: HeaderMap,
-    Json(body): Json<NewPerson>,
-) -> Result<Json<Added>, Problem> {
-    let once = Once::of(&app, &headers, &who.caller)?;
+async fn add(Act(by, body): Act<NewPerson>) -> Result<Json<Added>, Problem> {
     // Derived, so that a repeated request speaks of the same person.
     let person: PersonId = name(&format!(
         "p{}",
-        &Digest::of(once.0.as_str().as_bytes()).hex()[..20]
+        &Digest::of(by.once.0.as_str().as_bytes()).hex()[..20]
     ))?;
-    let mut sealer = sealer(&app);
+    let mut sealer = sealer(&by.app);
     let mut commands = vec![Command::AddPerson(AddPerson {
         person: person.clone(),
         name: sealer.seal(text("name", &body.name)?),
@@ -119,23 +117,18 @@ async fn add(
         service: body.service,
     })];
     if let Some(password) = &body.password {
-        let hash = sealer.seal(&hashed(&app, password).await?);
-        commands.push(
-            Governed::SetCredential {
-                person: person.clone(),
-                hash,
-            }
-            .into(),
-        );
+        let hash = sealer.seal(&hashed(&by.app, password).await?);
+        let person = person.clone();
+        commands.push(Governed::SetCredential { person, hash }.into());
     }
     let request = lumos_engine::Request {
-        caller: who.caller,
-        command_id: once.0,
+        caller: by.who.caller.clone(),
+        command_id: by.once.0.clone(),
         commands,
         sealed: sealer.into_values(),
         causation: None,
     };
-    app.door.submit(request).await?;
+    by.app.door.submit(request).await?;
     Ok(Json(Added {
         person: person.to_string(),
     }))
@@ -162,23 +155,16 @@ pub(super) struct Reason {
 #[utoipa::path(post, path = "/api/v1/people/{person}/suspension", tag = "people", request_body = Reason,
     params(("person" = String, Path)),
     responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
-async fn suspend(
-    State(app): State<App>,
-    who: SignedIn,
-    headers: HeaderMap,
-    Path(person): Path<String>,
-    Json(body): Json<Reason>,
-) -> Answer {
-    let (reason, sealed) = seal_one(&app, text("reason", &body.reason)?);
+async fn suspend(Path(person): Path<String>, Act(by, body): Act<Reason>) -> Answer {
+    let (reason, sealed) = seal_one(&by.app, text("reason", &body.reason)?);
     let person: PersonId = name(&person)?;
     let command = Command::SuspendPerson {
         person: person.clone(),
         reason,
     };
-    let once = Once::of(&app, &headers, &who.caller)?;
-    let done = app.submit(who.caller, once, command, sealed).await?;
-    end_sessions(&app, &person, &who.credential).await?;
-    Ok(done.into())
+    let done = by.submit(command, sealed).await?;
+    end_sessions(&by.app, &person, Some(&by.who.credential)).await?;
+    Ok(done)
 }
 
 /// A role on a scope: the whole organisation unless a unit or model is named.
@@ -216,45 +202,24 @@ impl RoleGrant {
 #[utoipa::path(post, path = "/api/v1/people/{person}/roles", tag = "people", request_body = RoleGrant,
     params(("person" = String, Path)),
     responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
-async fn grant(
-    State(app): State<App>,
-    who: SignedIn,
-    headers: HeaderMap,
-    Path(person): Path<String>,
-    Json(body): Json<RoleGrant>,
-) -> Answer {
+async fn grant(Path(person): Path<String>, Act(by, body): Act<RoleGrant>) -> Answer {
     let command = Governed::GrantRole {
         person: name(&person)?,
         grant: body.grant()?,
-    }
-    .into();
-    let once = Once::of(&app, &headers, &who.caller)?;
-    Ok(app
-        .submit(who.caller, once, command, Vec::new())
-        .await?
-        .into())
+    };
+    by.submit(command, Vec::new()).await
 }
 
 /// Take a role back.
 #[utoipa::path(delete, path = "/api/v1/people/{person}/roles", tag = "people", request_body = RoleGrant,
     params(("person" = String, Path)),
     responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
-async fn revoke(
-    State(app): State<App>,
-    who: SignedIn,
-    headers: HeaderMap,
-    Path(person): Path<String>,
-    Json(body): Json<RoleGrant>,
-) -> Answer {
+async fn revoke(Path(person): Path<String>, Act(by, body): Act<RoleGrant>) -> Answer {
     let command = Command::RevokeRole {
         person: name(&person)?,
         grant: body.grant()?,
     };
-    let once = Once::of(&app, &headers, &who.caller)?;
-    Ok(app
-        .submit(who.caller, once, command, Vec::new())
-        .await?
-        .into())
+    by.submit(command, Vec::new()).await
 }
 
 /// A new password.
@@ -271,30 +236,25 @@ struct NewPassword {
 #[utoipa::path(put, path = "/api/v1/people/{person}/password", tag = "people", request_body = NewPassword,
     params(("person" = String, Path)),
     responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
-async fn set_password(
-    State(app): State<App>,
-    who: SignedIn,
-    headers: HeaderMap,
-    Path(person): Path<String>,
-    Json(body): Json<NewPassword>,
-) -> Answer {
+async fn set_password(Path(person): Path<String>, Act(by, body): Act<NewPassword>) -> Answer {
     let person: PersonId = name(&person)?;
-    if person == who.person.person {
+    if person == by.who.person.person {
         let current = body.current.as_deref().unwrap_or_default();
-        app.gatekeeper
-            .reauthenticate(&app.door, &person, current)
+        by.app
+            .gatekeeper
+            .reauthenticate(&by.app.door, &person, current, &by.who.credential)
             .await?;
     }
-    let (hash, sealed) = seal_one(&app, &hashed(&app, &body.password).await?);
-    let once = Once::of(&app, &headers, &who.caller)?;
+    let (hash, sealed) = seal_one(&by.app, &hashed(&by.app, &body.password).await?);
     let command = Governed::SetCredential {
         person: person.clone(),
         hash,
+    };
+    let done = by.submit(command, sealed).await?;
+    if person == by.who.person.person {
+        end_sessions(&by.app, &person, Some(&by.who.credential)).await?;
     }
-    .into();
-    let done = app.submit(who.caller, once, command, sealed).await?;
-    end_sessions(&app, &person, &who.credential).await?;
-    Ok(done.into())
+    Ok(done)
 }
 
 /// A token as its owner sees it.
@@ -396,20 +356,14 @@ async fn issue(
     params(("person" = String, Path), ("token" = String, Path)),
     responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
 async fn revoke_token(
-    State(app): State<App>,
-    who: SignedIn,
-    headers: HeaderMap,
     Path((person, token)): Path<(String, String)>,
+    ActBytes(by, _): ActBytes,
 ) -> Answer {
     let command = Command::RevokeToken {
         person: name(&person)?,
         token: name(&token)?,
     };
-    let once = Once::of(&app, &headers, &who.caller)?;
-    Ok(app
-        .submit(who.caller, once, command, Vec::new())
-        .await?
-        .into())
+    by.submit(command, Vec::new()).await
 }
 
 /// A role and its rights.
@@ -443,13 +397,7 @@ struct RoleRights {
 #[utoipa::path(put, path = "/api/v1/roles/{role}", tag = "people", request_body = RoleRights,
     params(("role" = String, Path)),
     responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
-async fn define_role(
-    State(app): State<App>,
-    who: SignedIn,
-    headers: HeaderMap,
-    Path(role): Path<String>,
-    Json(body): Json<RoleRights>,
-) -> Answer {
+async fn define_role(Path(role): Path<String>, Act(by, body): Act<RoleRights>) -> Answer {
     let rights = body
         .rights
         .iter()
@@ -458,11 +406,6 @@ async fn define_role(
     let command = Governed::DefineRole {
         role: name(&role)?,
         rights,
-    }
-    .into();
-    let once = Once::of(&app, &headers, &who.caller)?;
-    Ok(app
-        .submit(who.caller, once, command, Vec::new())
-        .await?
-        .into())
+    };
+    by.submit(command, Vec::new()).await
 }

@@ -1,6 +1,6 @@
 //! Changes that wait for a second person: what they would do, confirm them, say no to them.
 
-use axum::{extract::State, http::HeaderMap};
+use axum::extract::State;
 use jiff::Timestamp;
 use lumos_domain::{actor::Right, command::Command, id::ProposalId};
 use lumos_engine::views;
@@ -8,9 +8,15 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Answer, name, people::Reason, seal_one};
+use super::{
+    Answer,
+    act::{Act, ActBytes},
+    name,
+    people::Reason,
+    seal_one,
+};
 use crate::{
-    app::{App, Json, Once, Path, text},
+    app::{App, Json, Path, text},
     auth::SignedIn,
     problem::Problem,
     proposals::{self, Told},
@@ -87,35 +93,19 @@ async fn show(
 #[utoipa::path(post, path = "/api/v1/proposals/{proposal}/confirmation", tag = "proposals",
     params(("proposal" = String, Path)),
     responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
-async fn confirm(
-    State(app): State<App>,
-    who: SignedIn,
-    headers: HeaderMap,
-    Path(proposal): Path<String>,
-) -> Answer {
-    let once = Once::of(&app, &headers, &who.caller)?;
+async fn confirm(Path(proposal): Path<String>, ActBytes(by, _): ActBytes) -> Answer {
     let proposal = name(&proposal)?;
-    let command = Command::ConfirmProposal { proposal };
-    Ok(app
-        .submit(who.caller, once, command, Vec::new())
-        .await?
-        .into())
+    by.submit(Command::ConfirmProposal { proposal }, Vec::new())
+        .await
 }
 
 /// Say no to a proposal, or take your own back.
 #[utoipa::path(post, path = "/api/v1/proposals/{proposal}/refusal", tag = "proposals", request_body = Reason,
     params(("proposal" = String, Path)),
     responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
-async fn decline(
-    State(app): State<App>,
-    who: SignedIn,
-    headers: HeaderMap,
-    Path(proposal): Path<String>,
-    Json(body): Json<Reason>,
-) -> Answer {
-    let (reason, sealed) = seal_one(&app, text("reason", &body.reason)?);
-    let once = Once::of(&app, &headers, &who.caller)?;
+async fn decline(Path(proposal): Path<String>, Act(by, body): Act<Reason>) -> Answer {
+    let (reason, sealed) = seal_one(&by.app, text("reason", &body.reason)?);
     let proposal = name(&proposal)?;
-    let command = Command::DeclineProposal { proposal, reason };
-    Ok(app.submit(who.caller, once, command, sealed).await?.into())
+    by.submit(Command::DeclineProposal { proposal, reason }, sealed)
+        .await
 }

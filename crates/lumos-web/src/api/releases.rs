@@ -2,10 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use axum::{
-    extract::State,
-    http::{HeaderMap, StatusCode},
-};
+use axum::{extract::State, http::StatusCode};
 use jiff::Timestamp;
 use lumos_domain::{
     actor::Right,
@@ -21,9 +18,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Answer, name, people::Reason, reviews::ReviewView, seal_one, sealer, uploads};
+use super::{
+    Answer, act::Act, name, people::Reason, reviews::ReviewView, seal_one, sealer, uploads,
+};
 use crate::{
-    app::{App, Json, Once, Path, Query, text},
+    app::{App, Json, Path, Query, text},
     auth::SignedIn,
     problem::Problem,
 };
@@ -119,15 +118,10 @@ struct Submission {
 /// Submit a release. The caller is its submitter and one of its authors.
 #[utoipa::path(post, path = "/api/v1/releases", tag = "releases", request_body = Submission,
     responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
-async fn submit(
-    State(app): State<App>,
-    who: SignedIn,
-    headers: HeaderMap,
-    Json(body): Json<Submission>,
-) -> Answer {
+async fn submit(Act(by, body): Act<Submission>) -> Answer {
     let source = match (body.upload, body.source) {
         (Some(upload), None) => {
-            uploads::folder(&app, &who, &upload)?;
+            uploads::folder(&by.app, &by.who, &upload)?;
             Source {
                 registry: name(UPLOAD)?,
                 name: upload,
@@ -142,10 +136,10 @@ async fn submit(
             ));
         }
     };
-    let mut sealer = sealer(&app);
+    let mut sealer = sealer(&by.app);
     let mut authors = body.authors;
-    authors.extend(stated_authors(&app, &source).await?);
-    if authors.is_empty() && who.caller.person().is_none() {
+    authors.extend(stated_authors(&by.app, &source).await?);
+    if authors.is_empty() && by.who.caller.person().is_none() {
         // A service is nobody's author: somebody wrote this, and must say so.
         authors.push("unknown author".to_owned());
     }
@@ -169,12 +163,13 @@ async fn submit(
         model: name(&body.model)?,
         version: name(&body.version)?,
     };
+    if facts.source.registry.as_str() == UPLOAD {
+        let (upload, release) = (&facts.source.name, release.to_string());
+        let noted = by.app.uploads.submitted(upload, &release).await;
+        noted.map_err(uploads::staging)?;
+    }
     let command = Command::DetectCandidate(DetectCandidate { release, facts });
-    let once = Once::of(&app, &headers, &who.caller)?;
-    Ok(app
-        .submit(who.caller, once, command, sealer.into_values())
-        .await?
-        .into())
+    by.submit(command, sealer.into_values()).await
 }
 
 /// The authors that a registry states for a version; "unknown author" where it states none. A submitter
@@ -333,35 +328,30 @@ struct NewEvidence {
     params(("model" = String, Path), ("version" = String, Path)), request_body = NewEvidence,
     responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
 async fn evidence(
-    State(app): State<App>,
-    who: SignedIn,
-    headers: HeaderMap,
     Path((model, version)): Path<(String, String)>,
-    Json(body): Json<NewEvidence>,
+    Act(by, body): Act<NewEvidence>,
 ) -> Answer {
     let release = ReleaseId {
         model: name(&model)?,
         version: name(&version)?,
     };
-    who.must(&app, Right::Submit, Some(&release.model)).await?;
+    by.who
+        .must(&by.app, Right::Submit, Some(&release.model))
+        .await?;
     if !is_kind(&body.kind) || !body.claim.is_object() {
         let detail =
             "an evidence kind is up to 64 of a-z, 0-9 and _, and its claim is a JSON object";
         return Err(Problem::bad("bad-name", detail));
     }
     let bytes = serde_json::to_vec(&body.claim).unwrap_or_default();
-    let digest = app.door.ports().blobs.put(bytes).await?;
+    let digest = by.app.door.ports().blobs.put(bytes).await?;
     let evidence = EvidenceRecorded {
         kind: body.kind,
         producer: "developer".to_owned(),
         digest,
     };
-    let once = Once::of(&app, &headers, &who.caller)?;
     let command = Command::RecordEvidence { release, evidence };
-    Ok(app
-        .submit(who.caller, once, command, Vec::new())
-        .await?
-        .into())
+    by.submit(command, Vec::new()).await
 }
 
 /// Which claim is taken.
@@ -376,11 +366,8 @@ struct TakeClaim {
     params(("model" = String, Path), ("version" = String, Path)), request_body = TakeClaim,
     responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
 async fn claim(
-    State(app): State<App>,
-    who: SignedIn,
-    headers: HeaderMap,
     Path((model, version)): Path<(String, String)>,
-    Json(body): Json<TakeClaim>,
+    Act(by, body): Act<TakeClaim>,
 ) -> Answer {
     let release = ReleaseId {
         model: name(&model)?,
@@ -390,11 +377,7 @@ async fn claim(
         release,
         claim: body.claim,
     };
-    let once = Once::of(&app, &headers, &who.caller)?;
-    Ok(app
-        .submit(who.caller, once, command, Vec::new())
-        .await?
-        .into())
+    by.submit(command, Vec::new()).await
 }
 
 /// Withdraw a release that is not approved.
@@ -402,27 +385,16 @@ async fn claim(
     params(("model" = String, Path), ("version" = String, Path)), request_body = Reason,
     responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
 async fn withdraw(
-    State(app): State<App>,
-    who: SignedIn,
-    headers: HeaderMap,
     Path((model, version)): Path<(String, String)>,
-    Json(body): Json<Reason>,
+    Act(by, body): Act<Reason>,
 ) -> Answer {
-    let (reason, sealed) = seal_one(&app, text("reason", &body.reason)?);
+    let (reason, sealed) = seal_one(&by.app, text("reason", &body.reason)?);
     let release = ReleaseId {
         model: name(&model)?,
         version: name(&version)?,
     };
-    let once = Once::of(&app, &headers, &who.caller)?;
-    Ok(app
-        .submit(
-            who.caller,
-            once,
-            Command::WithdrawRelease { release, reason },
-            sealed,
-        )
-        .await?
-        .into())
+    by.submit(Command::WithdrawRelease { release, reason }, sealed)
+        .await
 }
 
 /// A further environment.
@@ -439,27 +411,20 @@ struct NextGate {
     params(("model" = String, Path), ("version" = String, Path)), request_body = NextGate,
     responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
 async fn promote(
-    State(app): State<App>,
-    who: SignedIn,
-    headers: HeaderMap,
     Path((model, version)): Path<(String, String)>,
-    Json(body): Json<NextGate>,
+    Act(by, body): Act<NextGate>,
 ) -> Answer {
     let release = ReleaseId {
         model: name(&model)?,
         version: name(&version)?,
     };
     let (environment, agents) = (name(&body.environment)?, agents(&body.agents)?);
-    let once = Once::of(&app, &headers, &who.caller)?;
     let command = Command::RequestGate {
         release,
         environment,
         agents,
     };
-    Ok(app
-        .submit(who.caller, once, command, Vec::new())
-        .await?
-        .into())
+    by.submit(command, Vec::new()).await
 }
 
 /// A manifest, report or claim by its digest.

@@ -1,6 +1,6 @@
 //! Reviews: what is decided upon, who has signed, signing, remarks, revocation.
 
-use axum::{extract::State, http::HeaderMap};
+use axum::extract::State;
 use jiff::Timestamp;
 use lumos_domain::{
     actor::Right,
@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Answer, name, people::Reason, seal_one};
+use super::{Answer, act::Act, name, people::Reason, seal_one};
 use crate::{
-    app::{App, Json, Once, Path, Query, text},
+    app::{App, Json, Path, Query, text},
     auth::SignedIn,
     problem::Problem,
 };
@@ -206,15 +206,9 @@ struct NewSignature {
     params(("model" = String, Path), ("version" = String, Path), ("environment" = String, Path), ("round" = u32, Path)),
     request_body = NewSignature,
     responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
-async fn sign(
-    State(app): State<App>,
-    who: SignedIn,
-    headers: HeaderMap,
-    Path(names): Names,
-    Json(body): Json<NewSignature>,
-) -> Answer {
-    let caller = who.with_password(&app, body.password.as_deref()).await?;
-    let (reason, sealed) = seal_one(&app, text("reason", &body.reason)?);
+async fn sign(Path(names): Names, Act(by, body): Act<NewSignature>) -> Answer {
+    let by = by.with_password(body.password.as_deref()).await?;
+    let (reason, sealed) = seal_one(&by.app, text("reason", &body.reason)?);
     let record: Digest = body.record.parse()?;
     let command = Command::Sign(Sign {
         review: review_id(&names)?,
@@ -223,8 +217,7 @@ async fn sign(
         reason,
         record,
     });
-    let once = Once::of(&app, &headers, &caller)?;
-    Ok(app.submit(caller, once, command, sealed).await?.into())
+    by.submit(command, sealed).await
 }
 
 /// A remark.
@@ -239,20 +232,13 @@ struct NewRemark {
     params(("model" = String, Path), ("version" = String, Path), ("environment" = String, Path), ("round" = u32, Path)),
     request_body = NewRemark,
     responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
-async fn remark(
-    State(app): State<App>,
-    who: SignedIn,
-    headers: HeaderMap,
-    Path(names): Names,
-    Json(body): Json<NewRemark>,
-) -> Answer {
-    let (text, sealed) = seal_one(&app, text("remark", &body.text)?);
-    let once = Once::of(&app, &headers, &who.caller)?;
+async fn remark(Path(names): Names, Act(by, body): Act<NewRemark>) -> Answer {
+    let (text, sealed) = seal_one(&by.app, text("remark", &body.text)?);
     let command = Command::Remark {
         review: review_id(&names)?,
         text,
     };
-    Ok(app.submit(who.caller, once, command, sealed).await?.into())
+    by.submit(command, sealed).await
 }
 
 /// Revoke the approval a review ended in. The safe direction: one person is enough.
@@ -260,19 +246,12 @@ async fn remark(
     params(("model" = String, Path), ("version" = String, Path), ("environment" = String, Path), ("round" = u32, Path)),
     request_body = Reason,
     responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
-async fn revoke(
-    State(app): State<App>,
-    who: SignedIn,
-    headers: HeaderMap,
-    Path(names): Names,
-    Json(body): Json<Reason>,
-) -> Answer {
-    let (reason, sealed) = seal_one(&app, text("reason", &body.reason)?);
+async fn revoke(Path(names): Names, Act(by, body): Act<Reason>) -> Answer {
+    let (reason, sealed) = seal_one(&by.app, text("reason", &body.reason)?);
     let command = Command::RevokeApproval {
         review: review_id(&names)?,
         cause: Cause::Person,
         reason: Some(reason),
     };
-    let once = Once::of(&app, &headers, &who.caller)?;
-    Ok(app.submit(who.caller, once, command, sealed).await?.into())
+    by.submit(command, sealed).await
 }

@@ -7,7 +7,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     app::{App, Json},
-    auth::{self, SignedIn},
+    auth::{self, Origin, SignedIn},
     problem::Problem,
 };
 
@@ -42,11 +42,17 @@ struct Session {
     responses((status = 200, body = Session), (status = "4XX", body = Problem)))]
 async fn sign_in(
     State(app): State<App>,
+    origin: Origin,
     Json(body): Json<SignIn>,
 ) -> Result<Json<Session>, Problem> {
     let session = app
         .gatekeeper
-        .sign_in(&app.door, &body.login, &body.password)
+        .sign_in(
+            &app.door,
+            &body.login,
+            &body.password,
+            &origin.place(&app.key, &body.login),
+        )
         .await?;
     Ok(Json(Session {
         credential: session.credential,

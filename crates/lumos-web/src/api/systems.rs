@@ -1,6 +1,6 @@
 //! Systems, their agents and assignments, modes, gates, and leaving the sandbox.
 
-use axum::{extract::State, http::HeaderMap};
+use axum::extract::State;
 use jiff::Timestamp;
 use lumos_domain::{
     actor::Right,
@@ -19,9 +19,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Answer, models::person, name, people::Reason, seal_one};
+use super::{Answer, act::Act, models::person, name, people::Reason, seal_one};
 use crate::{
-    app::{App, Json, Once, Path, text},
+    app::{App, Json, Path, text},
     auth::SignedIn,
     problem::Problem,
 };
@@ -132,14 +132,8 @@ struct NewSystem {
 #[utoipa::path(put, path = "/api/v1/systems/{system}", tag = "systems", request_body = NewSystem,
     params(("system" = String, Path)),
     responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
-async fn define(
-    State(app): State<App>,
-    who: SignedIn,
-    headers: HeaderMap,
-    Path(system): Path<String>,
-    Json(body): Json<NewSystem>,
-) -> Answer {
-    let owner = person(&app, &body.owner).await?;
+async fn define(Path(system): Path<String>, Act(by, body): Act<NewSystem>) -> Answer {
+    let owner = person(&by.app, &body.owner).await?;
     let agents = body
         .agents
         .iter()
@@ -153,53 +147,34 @@ async fn define(
     let command = Governed::DefineSystem(DefineSystem {
         system: name(&system)?,
         facts,
-    })
-    .into();
-    let once = Once::of(&app, &headers, &who.caller)?;
-    Ok(app
-        .submit(who.caller, once, command, Vec::new())
-        .await?
-        .into())
+    });
+    by.submit(command, Vec::new()).await
 }
 
 /// Stop a system: everything it asks is denied. One person is enough.
 #[utoipa::path(post, path = "/api/v1/systems/{system}/stop", tag = "systems", request_body = Reason,
     params(("system" = String, Path)),
     responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
-async fn stop(
-    State(app): State<App>,
-    who: SignedIn,
-    headers: HeaderMap,
-    Path(system): Path<String>,
-    Json(body): Json<Reason>,
-) -> Answer {
-    let (reason, sealed) = seal_one(&app, text("reason", &body.reason)?);
-    let once = Once::of(&app, &headers, &who.caller)?;
+async fn stop(Path(system): Path<String>, Act(by, body): Act<Reason>) -> Answer {
+    let (reason, sealed) = seal_one(&by.app, text("reason", &body.reason)?);
     let command = Command::StopSystem {
         system: name(&system)?,
         reason,
     };
-    Ok(app.submit(who.caller, once, command, sealed).await?.into())
+    by.submit(command, sealed).await
 }
 
 /// Resume a stopped system: the first person asks, a second confirms.
 #[utoipa::path(post, path = "/api/v1/systems/{system}/resume", tag = "systems", request_body = Reason,
     params(("system" = String, Path)),
     responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
-async fn resume(
-    State(app): State<App>,
-    who: SignedIn,
-    headers: HeaderMap,
-    Path(system): Path<String>,
-    Json(body): Json<Reason>,
-) -> Answer {
-    let (reason, sealed) = seal_one(&app, text("reason", &body.reason)?);
-    let once = Once::of(&app, &headers, &who.caller)?;
+async fn resume(Path(system): Path<String>, Act(by, body): Act<Reason>) -> Answer {
+    let (reason, sealed) = seal_one(&by.app, text("reason", &body.reason)?);
     let command = Command::ResumeSystem {
         system: name(&system)?,
         reason,
     };
-    Ok(app.submit(who.caller, once, command, sealed).await?.into())
+    by.submit(command, sealed).await
 }
 
 /// An approval to use.
@@ -215,21 +190,12 @@ struct NewAssignment {
 /// Let an agent use an approved release.
 #[utoipa::path(post, path = "/api/v1/assignments", tag = "systems", request_body = NewAssignment,
     responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
-async fn assign(
-    State(app): State<App>,
-    who: SignedIn,
-    headers: HeaderMap,
-    Json(body): Json<NewAssignment>,
-) -> Answer {
+async fn assign(Act(by, body): Act<NewAssignment>) -> Answer {
     let command = Command::Assign {
         assignment: name(&body.assignment)?,
         approval: name(&body.approval)?,
     };
-    let once = Once::of(&app, &headers, &who.caller)?;
-    Ok(app
-        .submit(who.caller, once, command, Vec::new())
-        .await?
-        .into())
+    by.submit(command, Vec::new()).await
 }
 
 /// A mode for a system, or for `*`.
@@ -250,15 +216,10 @@ struct NewMode {
 /// Set whether denials are applied.
 #[utoipa::path(post, path = "/api/v1/modes", tag = "systems", request_body = NewMode,
     responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
-async fn set_mode(
-    State(app): State<App>,
-    who: SignedIn,
-    headers: HeaderMap,
-    Json(body): Json<NewMode>,
-) -> Answer {
-    let (reason, sealed) = seal_one(&app, text("reason", &body.reason)?);
+async fn set_mode(Act(by, body): Act<NewMode>) -> Answer {
+    let (reason, sealed) = seal_one(&by.app, text("reason", &body.reason)?);
     let until = |days: u32| -> Timestamp {
-        app.door.ports().clock.now()
+        by.app.door.ports().clock.now()
             + jiff::SignedDuration::from_hours(i64::from(days).min(10_000) * 24)
     };
     let mode: Mode = body.mode.parse()?;
@@ -268,52 +229,22 @@ async fn set_mode(
         mode,
         until: body.days.map(until),
         reason,
-    })
-    .into();
-    let once = Once::of(&app, &headers, &who.caller)?;
-    Ok(app.submit(who.caller, once, command, sealed).await?.into())
+    });
+    by.submit(command, sealed).await
 }
 
 /// Define or change the gate into an environment.
 #[utoipa::path(put, path = "/api/v1/gates", tag = "systems", request_body = Object,
     responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
-async fn define_gate(
-    State(app): State<App>,
-    who: SignedIn,
-    headers: HeaderMap,
-    Json(gate): Json<Gate>,
-) -> Answer {
-    let once = Once::of(&app, &headers, &who.caller)?;
-    Ok(app
-        .submit(
-            who.caller,
-            once,
-            Governed::DefineGate(gate).into(),
-            Vec::new(),
-        )
-        .await?
-        .into())
+async fn define_gate(Act(by, gate): Act<Gate>) -> Answer {
+    by.submit(Governed::DefineGate(gate), Vec::new()).await
 }
 
 /// Set the review matrix, slots and escalation.
 #[utoipa::path(put, path = "/api/v1/review-rules", tag = "systems", request_body = Object,
     responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
-async fn set_rules(
-    State(app): State<App>,
-    who: SignedIn,
-    headers: HeaderMap,
-    Json(rules): Json<ReviewRules>,
-) -> Answer {
-    let once = Once::of(&app, &headers, &who.caller)?;
-    Ok(app
-        .submit(
-            who.caller,
-            once,
-            Governed::SetReviewRules(rules).into(),
-            Vec::new(),
-        )
-        .await?
-        .into())
+async fn set_rules(Act(by, rules): Act<ReviewRules>) -> Answer {
+    by.submit(Governed::SetReviewRules(rules), Vec::new()).await
 }
 
 /// Who joins as the second founder, by login.
@@ -326,21 +257,8 @@ struct SecondFounder {
 /// Leave the sandbox. Every approval given in it ends.
 #[utoipa::path(post, path = "/api/v1/sandbox/exit", tag = "systems", request_body = SecondFounder,
     responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
-async fn leave_sandbox(
-    State(app): State<App>,
-    who: SignedIn,
-    headers: HeaderMap,
-    Json(body): Json<SecondFounder>,
-) -> Answer {
-    let founder = person(&app, &body.founder).await?;
-    let once = Once::of(&app, &headers, &who.caller)?;
-    Ok(app
-        .submit(
-            who.caller,
-            once,
-            Command::LeaveSandbox { founder },
-            Vec::new(),
-        )
-        .await?
-        .into())
+async fn leave_sandbox(Act(by, body): Act<SecondFounder>) -> Answer {
+    let founder = person(&by.app, &body.founder).await?;
+    by.submit(Command::LeaveSandbox { founder }, Vec::new())
+        .await
 }

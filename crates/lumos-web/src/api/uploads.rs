@@ -18,6 +18,7 @@ use crate::{
     app::{App, Json, Path},
     auth::SignedIn,
     problem::Problem,
+    staging::Room,
 };
 
 /// The most bytes of one uploaded file: 1 TiB.
@@ -47,12 +48,14 @@ async fn open(State(app): State<App>, who: SignedIn) -> Result<Json<Upload>, Pro
     may_submit(&app, &who).await?;
     let random: TokenId = secret::id(&*app.door.ports().entropy, "u")?;
     let upload = format!("{}.{random}", who.person.person);
-    let folder = app.uploads.join(&upload);
+    let folder = app.uploads.path(&upload);
     for part in ["files", "evidence"] {
         tokio::fs::create_dir_all(folder.join(part))
             .await
             .map_err(staging)?;
     }
+    let now = app.door.ports().clock.now();
+    app.uploads.seen(&upload, now).await.map_err(staging)?;
     Ok(Json(Upload { upload }))
 }
 
@@ -87,7 +90,7 @@ async fn may_submit(app: &App, who: &SignedIn) -> Result<(), Problem> {
     }
 }
 
-fn staging(error: std::io::Error) -> PortError {
+pub(super) fn staging(error: std::io::Error) -> PortError {
     PortError::new("staging an upload", error)
 }
 
@@ -96,7 +99,7 @@ pub(super) fn folder(app: &App, who: &SignedIn, upload: &str) -> Result<PathBuf,
     let own = upload.split_once('.').is_some_and(|(person, random)| {
         person == who.person.person.as_str() && random.chars().all(|c| c.is_ascii_alphanumeric())
     });
-    let folder = app.uploads.join(upload);
+    let folder = app.uploads.path(upload);
     if own && folder.is_dir() {
         Ok(folder)
     } else {
@@ -127,11 +130,31 @@ async fn put(
     if let Some(parent) = target.parent() {
         tokio::fs::create_dir_all(parent).await.map_err(staging)?;
     }
-    let mut file = tokio::fs::File::create_new(&target)
+    let caller = who.person.person.as_str();
+    let mut room = app.uploads.file(caller)?;
+    let file = tokio::fs::File::create_new(&target)
         .await
         .map_err(staging)?;
-    let mut stream = body.into_data_stream();
     let claim = part == "evidence";
+    if let Err(problem) = receive(file, body, claim, &mut room).await {
+        // What was cut off is not half there: it can be sent again.
+        tokio::fs::remove_file(&target).await.map_err(staging)?;
+        return Err(problem);
+    }
+    room.keep();
+    let now = app.door.ports().clock.now();
+    app.uploads.seen(&upload, now).await.map_err(staging)?;
+    Ok(())
+}
+
+/// Writes a body to a file, within the bounds of its kind and of the room there is.
+async fn receive(
+    mut file: tokio::fs::File,
+    body: Body,
+    claim: bool,
+    room: &mut Room<'_>,
+) -> Result<(), Problem> {
+    let mut stream = body.into_data_stream();
     let mut left = if claim {
         CLAIM_BYTES_MAX
     } else {
@@ -139,12 +162,14 @@ async fn put(
     };
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.map_err(|_| Problem::bad("bad-request", "the upload was cut off"))?;
-        left = left.checked_sub(chunk.len() as u64).ok_or_else(|| {
+        let size = chunk.len() as u64;
+        left = left.checked_sub(size).ok_or_else(|| {
             Problem::bad(
                 "too-large",
                 "a file has at most 1 TiB, a claim at most 1 MiB",
             )
         })?;
+        room.grow(size)?;
         file.write_all(&chunk).await.map_err(staging)?;
     }
     file.sync_all().await.map_err(staging)?;

@@ -66,7 +66,7 @@ const fn next_step(status: u16) -> &'static str {
         403 => {
             "Nothing was changed. Ask a person who may do this, or somebody who manages people for the role."
         }
-        404 => "Check the address, or look for it in the lists above.",
+        404 => "Check the address, or go back and look for it in the lists.",
         409 => {
             "Nothing was changed. Go back, load the page again and read what is new before you act."
         }

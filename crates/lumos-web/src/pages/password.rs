@@ -74,6 +74,11 @@ async fn set(visit: &Visit, form: Change) -> Result<(), Oops> {
         .app
         .submit(caller, once, command, sealer.into_values())
         .await?;
-    auth::end_sessions(&visit.app, &visit.who.person.person, &visit.who.credential).await?;
+    auth::end_sessions(
+        &visit.app,
+        &visit.who.person.person,
+        Some(&visit.who.credential),
+    )
+    .await?;
     Ok(())
 }

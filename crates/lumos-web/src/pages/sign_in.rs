@@ -13,12 +13,15 @@ use super::{
 };
 use crate::{
     app::App,
-    auth::{self, COOKIE},
+    auth::{self, COOKIE, KNOWN, Origin},
     problem::Problem,
 };
 
 /// Seconds a cookie lives at most; the session behind it ends sooner when nobody uses it.
 const COOKIE_SECONDS: u32 = 12 * 3_600;
+
+/// Seconds for which a browser that signed in is known: half a year.
+const KNOWN_SECONDS: u32 = 180 * 86_400;
 
 #[derive(Template)]
 #[template(path = "sign_in.html")]
@@ -54,6 +57,7 @@ pub(super) struct Credentials {
 
 pub(super) async fn enter(
     axum::extract::State(app): axum::extract::State<App>,
+    origin: Origin,
     headers: HeaderMap,
     Form(given): Form<Credentials>,
 ) -> Result<Response, Oops> {
@@ -62,9 +66,10 @@ pub(super) async fn enter(
         return Err(Problem::new(StatusCode::FORBIDDEN, "wrong-form", detail).into());
     }
     let next = local(&given.next);
+    let place = origin.place(&app.key, &given.login);
     match app
         .gatekeeper
-        .sign_in(&app.door, &given.login, &given.password)
+        .sign_in(&app.door, &given.login, &given.password, &place)
         .await
     {
         Ok(session) => {
@@ -73,8 +78,11 @@ pub(super) async fn enter(
             } else {
                 &next
             };
-            let cookie = cookie(&session.credential, COOKIE_SECONDS, is_https(&headers));
-            Ok(with_cookie(place, &cookie))
+            let https = is_https(&headers);
+            let session = cookie(COOKIE, "/", &session.credential, COOKIE_SECONDS, https);
+            let known = auth::known(&app.key, &given.login);
+            let known = cookie(KNOWN, "/sign-in", &known, KNOWN_SECONDS, https);
+            Ok(with_cookies(place, &[session, known]))
         }
         Err(problem) => {
             let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::UNAUTHORIZED);
@@ -102,20 +110,24 @@ pub(super) async fn leave(
 ) -> Result<Response, Oops> {
     visit.who.check_csrf(&form.csrf)?;
     auth::end_session(&visit.app, &visit.who.credential).await?;
-    Ok(with_cookie("/sign-in", &cookie("", 0, is_https(&headers))))
+    let ended = cookie(COOKIE, "/", "", 0, is_https(&headers));
+    Ok(with_cookies("/sign-in", &[ended]))
 }
 
-fn with_cookie(place: &str, cookie: &str) -> Response {
+fn with_cookies(place: &str, cookies: &[String]) -> Response {
     let mut response = Redirect::to(place).into_response();
-    if let Ok(value) = HeaderValue::from_str(cookie) {
-        response.headers_mut().insert(header::SET_COOKIE, value);
+    for value in cookies
+        .iter()
+        .filter_map(|cookie| HeaderValue::from_str(cookie).ok())
+    {
+        response.headers_mut().append(header::SET_COOKIE, value);
     }
     response
 }
 
-fn cookie(credential: &str, seconds: u32, https: bool) -> String {
+fn cookie(name: &str, path: &str, value: &str, seconds: u32, https: bool) -> String {
     let secure = if https { "; Secure" } else { "" };
-    format!("{COOKIE}={credential}; HttpOnly; SameSite=Strict; Path=/; Max-Age={seconds}{secure}")
+    format!("{name}={value}; HttpOnly; SameSite=Strict; Path={path}; Max-Age={seconds}{secure}")
 }
 
 /// Whether the browser reached us over TLS, ended by the proxy in front.
@@ -163,8 +175,8 @@ mod tests {
 
     #[test]
     fn the_cookie_is_secure_behind_https_only() {
-        assert!(cookie("c", 1, true).ends_with("; Secure"));
-        let plain = cookie("c", 1, false);
+        assert!(cookie(COOKIE, "/", "c", 1, true).ends_with("; Secure"));
+        let plain = cookie(COOKIE, "/", "c", 1, false);
         assert_eq!(
             plain,
             "lumos_session=c; HttpOnly; SameSite=Strict; Path=/; Max-Age=1"

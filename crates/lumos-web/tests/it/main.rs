@@ -5,6 +5,7 @@
     reason = "a test says what went wrong by stopping there"
 )]
 
+mod api;
 mod forms;
 mod pages;
 mod site;

@@ -5,7 +5,7 @@ use axum::http::{StatusCode, header};
 use crate::site::{Answer, FIRST_PASSWORD, HOSTILE, Site, hidden};
 
 pub(crate) const RELEASE: &str = "/releases/triage/1.2";
-const PASSWORD: &str = "a password of one's own";
+pub(crate) const PASSWORD: &str = "a password of one's own";
 
 /// Signs in and takes a password of one's own, as a new person must.
 pub(crate) async fn signed_in() -> Site {

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -44,7 +44,9 @@ use lumos_web::{
     app::{App, Inner},
     auth::{Gatekeeper, hash_password},
     decisions::Decisions,
+    key::ServerKey,
     routes,
+    staging::{Limits, Staging},
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -55,11 +57,24 @@ pub(crate) const ORIGIN: &str = "ledger.acme.example";
 pub(crate) const FIRST_PASSWORD: &str = "the first password";
 pub(crate) const HOSTILE: &str = "Mallory <script>alert(1)</script>";
 
-struct FixedClock(Timestamp);
+const LIMITS: Limits = Limits {
+    bytes_max: 30_000,
+    bytes_max_per_caller: 20_000,
+    kept: jiff::SignedDuration::from_hours(48),
+};
 
-impl Clock for FixedClock {
+/// Goes when it is told to.
+pub(crate) struct SetClock(Mutex<Timestamp>);
+
+impl SetClock {
+    pub(crate) fn forward(&self, hours: i64) {
+        *self.0.lock().unwrap() += jiff::SignedDuration::from_hours(hours);
+    }
+}
+
+impl Clock for SetClock {
     fn now(&self) -> Timestamp {
-        self.0
+        *self.0.lock().unwrap()
     }
 }
 
@@ -80,6 +95,8 @@ impl Entropy for Counted {
 pub(crate) struct Site {
     pub(crate) router: Router,
     pub(crate) door: Door,
+    pub(crate) app: App,
+    pub(crate) clock: Arc<SetClock>,
     publish: watch::Sender<Published>,
     signer: NoteSigner,
     cookie: String,
@@ -135,10 +152,13 @@ impl Site {
             lumos_web::schema(),
         ]
         .concat();
+        let clock = Arc::new(SetClock(Mutex::new(
+            "2026-03-01T09:00:00Z".parse().unwrap(),
+        )));
         let ports = Ports {
             store: Arc::new(SqliteStore::open(&dir.path().join("db"), &schema).unwrap()),
             blobs: Arc::new(DirBlobs::open(&dir.path().join("blobs")).unwrap()),
-            clock: Arc::new(FixedClock("2026-03-01T09:00:00Z".parse().unwrap())),
+            clock: Arc::clone(&clock) as _,
             entropy: Arc::new(Counted(AtomicU64::new(0))),
         };
         let door = Door::open(ports, ORIGIN).await.unwrap();
@@ -152,18 +172,23 @@ impl Site {
         let app = App(Arc::new(Inner {
             decisions: Decisions::new(door.clone(), ORIGIN, statements),
             door: door.clone(),
+            key: ServerKey::new([9; 32]),
             published,
             verifier_key: signer.verifier_key().clone(),
             gatekeeper: Gatekeeper::new([1; 16]).unwrap(),
             registries: BTreeMap::new(),
             proofs: lumos_web::proof::Hashes::default(),
             hints: mpsc::channel(1).0,
-            uploads: dir.path().join("uploads"),
+            uploads: Staging::open(dir.path().join("uploads"), LIMITS).unwrap(),
+            decisions_kept: jiff::SignedDuration::from_hours(24 * 30),
             origin: ORIGIN.to_owned(),
+            proxies: Vec::new(),
             stop: watch::channel(false).1,
         }));
         let site = Self {
-            router: routes::router(app),
+            router: routes::router(app.clone()),
+            app,
+            clock,
             door,
             publish,
             signer,
@@ -392,6 +417,31 @@ impl Site {
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
         self.send(request.body(Body::from(body.join("&"))).unwrap())
             .await
+    }
+
+    /// Sends this cookie from now on.
+    pub(crate) fn cookie(&mut self, cookie: &str) {
+        cookie.clone_into(&mut self.cookie);
+    }
+
+    /// Asks the API with a credential and JSON.
+    pub(crate) async fn ask(
+        &mut self,
+        asked: axum::http::request::Builder,
+        body: &serde_json::Value,
+    ) -> Answer {
+        let asked = asked.header(header::CONTENT_TYPE, "application/json");
+        self.send(asked.body(Body::from(body.to_string())).unwrap())
+            .await
+    }
+
+    /// Sends bytes to the API.
+    pub(crate) async fn send_bytes(
+        &mut self,
+        asked: axum::http::request::Builder,
+        body: impl Into<Body>,
+    ) -> Answer {
+        self.send(asked.body(body.into()).unwrap()).await
     }
 
     async fn send(&mut self, request: Request<Body>) -> Answer {
