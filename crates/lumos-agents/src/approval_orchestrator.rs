@@ -9,7 +9,7 @@ use lumos_domain::{
     command::Command,
     event::{Event, PromotionFailed, PromotionObserved, ReleaseApproved},
     facts::{Cause, PromotionOrder},
-    id::{AssignmentId, Digest, Environment, RegistryName, ReleaseId, ReviewId},
+    id::{AssignmentId, Digest, Environment, ModelName, RegistryName, ReleaseId, ReviewId},
     refusal::Refusal,
     stream::Stream,
     system::PromotionOutcome,
@@ -18,7 +18,7 @@ use lumos_engine::{
     DoorError, LedgerEntry,
     ports::Registry,
     runtime::{Hand, HandleError, Subscriber},
-    views,
+    views::{self, reviews::ReviewRow},
 };
 
 /// The agent, with the registries it may promote in.
@@ -196,9 +196,12 @@ async fn revoke_sandbox(hand: &Hand) -> Result<(), HandleError> {
     Ok(())
 }
 
-/// Brings every open review up to date with the organisation's rules.
-async fn renew_open(hand: &Hand) -> Result<(), HandleError> {
-    for row in views::reviews::open(&*hand.door.ports().store, -1, 10_000).await? {
+/// Brings the open reviews, of one model or of all, up to date with what they are measured by: the
+/// organisation's rules, the model's tier, what runs now and whether its approval still holds.
+async fn renew_open(hand: &Hand, model: Option<&ModelName>) -> Result<(), HandleError> {
+    let open = views::reviews::open(&*hand.door.ports().store, -1, 10_000).await?;
+    let of_model = |row: &ReviewRow| model.is_none_or(|model| row.review.model == *model);
+    for row in open.into_iter().filter(of_model) {
         let (release, environment) = (row.review.release(), row.review.environment);
         let step = format!(
             "renew.{}",
@@ -249,6 +252,12 @@ impl Subscriber for ApprovalOrchestrator {
                 | Event::SandboxLeft(_)
                 | Event::ReviewRulesSet(_)
                 | Event::GateRequested(_)
+                | Event::ModelRegistered(_)
+                | Event::ModelTierSet(_)
+                | Event::CurrentReleaseSet(_)
+                | Event::ReleasesAssigned(_)
+                | Event::ApprovalRevoked(_)
+                | Event::ApprovalExpired(_)
         )
     }
 
@@ -275,9 +284,15 @@ impl Subscriber for ApprovalOrchestrator {
             }
             (Stream::Org, Event::SandboxLeft(_)) => {
                 revoke_sandbox(hand).await?;
-                renew_open(hand).await
+                renew_open(hand, None).await
             }
-            (Stream::Org, Event::ReviewRulesSet(_)) => renew_open(hand).await,
+            (Stream::Org, Event::ReviewRulesSet(_)) => renew_open(hand, None).await,
+            (Stream::Model(model), _) => renew_open(hand, Some(model)).await,
+            (Stream::Review(ended), _) => renew_open(hand, Some(&ended.model)).await,
+            (Stream::Assignment(_), Event::ReleasesAssigned(set)) => match set.releases.first() {
+                Some(first) => renew_open(hand, Some(&first.release.model)).await,
+                None => Ok(()),
+            },
             _ => Ok(()),
         }
     }

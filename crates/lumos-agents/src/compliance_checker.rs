@@ -284,6 +284,8 @@ impl Subscriber for ComplianceChecker {
                 | Event::BundlePublished(_)
                 | Event::ReviewRulesSet(_)
                 | Event::ModelRegistered(_)
+                | Event::ApprovalRevoked(_)
+                | Event::ApprovalExpired(_)
                 | Event::SandboxLeft(_)
         )
     }
@@ -306,6 +308,8 @@ impl Subscriber for ComplianceChecker {
                 Ok(())
             }
             (Stream::Model(model), _) => self.check_open(hand, Some(model)).await,
+            // What it ended may have been the measure of another release.
+            (Stream::Review(ended), _) => self.check_open(hand, Some(&ended.model)).await,
             (Stream::Bundle(_), _) => self.check_unopened(hand).await,
             (Stream::Org, _) => {
                 self.check_open(hand, None).await?;

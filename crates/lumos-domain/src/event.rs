@@ -418,6 +418,12 @@ events! {
         reason: Option<Sealed>,
     }
 
+    /// An approval came to its end: what was measured by it is measured anew.
+    ApprovalExpired = "lumos.approval.expired.v1" {
+        /// When it ended.
+        at: Timestamp,
+    }
+
     // ---- bundle ----------------------------------------------------------------------------------
     /// A policy bundle version was published and is frozen.
     BundlePublished = "lumos.bundle.published.v1" {

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use crate::{
     actor::{Actor, Caller},
     event::{
-        ApprovalRevoked, CurrentReleaseSet, Event, ReleaseApproved, Remarked, ReviewClosed,
-        ReviewEscalated, Signed,
+        ApprovalExpired, ApprovalRevoked, CurrentReleaseSet, Event, ReleaseApproved, Remarked,
+        ReviewClosed, ReviewEscalated, Signed,
     },
     facts::{ApprovalTuple, Cause, ReviewRecord},
     id::{Digest, PersonId, ReleaseId, ReviewId, RoleName},
@@ -34,6 +34,9 @@ pub const OVERDUE: &str = "overdue";
 /// The timer key under which a review with a critical gap escalates.
 pub const CRITICAL: &str = "critical";
 
+/// The timer key under which an approval ends.
+pub const EXPIRY: &str = "expiry";
+
 /// The state of stream `review/M/V/ENV/ROUND`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Review {
@@ -49,6 +52,8 @@ pub struct Review {
     pub approval: Option<ApprovalTuple>,
     /// Why the approval ended early.
     pub revoked: Option<Cause>,
+    /// Whether the end of the approval was recorded.
+    pub expired: bool,
     /// Why the review ended without approval.
     pub closed: Option<Cause>,
 }
@@ -134,6 +139,7 @@ impl Review {
             Event::ReleaseApproved(e) => self.approval = Some(e.tuple.clone()),
             Event::ReviewClosed(e) => self.closed = Some(e.cause.clone()),
             Event::ApprovalRevoked(e) => self.revoked = Some(e.cause.clone()),
+            Event::ApprovalExpired(_) => self.expired = true,
             _ => {}
         }
     }
@@ -500,12 +506,15 @@ pub(crate) fn timer_due(
     world: &World,
     stream: &Stream,
     key: &str,
-    _now: Timestamp,
+    now: Timestamp,
 ) -> Result<Decided, Halt> {
     let Stream::Review(id) = stream else {
         return Ok(Vec::new());
     };
     let review = world.review(id)?;
+    if key == EXPIRY {
+        return Ok(expired(stream, review, now));
+    }
     let (true, Some(record)) = (review.is_open(), &review.record) else {
         return Ok(Vec::new());
     };
@@ -522,4 +531,17 @@ pub(crate) fn timer_due(
         stream.clone(),
         ReviewEscalated { role, cause }.into(),
     )])
+}
+
+/// Nothing is decided by this entry: whoever uses an approval looks at the clock. It wakes the agents.
+fn expired(stream: &Stream, review: &Review, now: Timestamp) -> Vec<(Stream, Event)> {
+    let ended = review
+        .approval
+        .as_ref()
+        .filter(|tuple| tuple.expires <= now && review.revoked.is_none() && !review.expired);
+    let event = |tuple: &ApprovalTuple| ApprovalExpired { at: tuple.expires }.into();
+    ended
+        .map(|tuple| (stream.clone(), event(tuple)))
+        .into_iter()
+        .collect()
 }

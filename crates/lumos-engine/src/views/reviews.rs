@@ -49,6 +49,7 @@ pub(super) fn project(stream: &Stream, event: &Event, time: Timestamp) -> Vec<St
         )],
         Event::ReleaseApproved(_) => state("approved"),
         Event::ApprovalRevoked(_) => state("revoked"),
+        Event::ApprovalExpired(_) => state("expired"),
         Event::ReviewClosed(e) => state(e.cause.as_str()),
         _ => Vec::new(),
     }
@@ -63,7 +64,7 @@ fn count(n: usize) -> Value {
 pub struct ReviewRow {
     /// The review.
     pub review: ReviewId,
-    /// `open`, `approved`, `revoked`, or why it closed.
+    /// `open`, `approved`, `revoked`, `expired`, or why it closed.
     pub state: String,
     /// Its depth.
     pub depth: String,

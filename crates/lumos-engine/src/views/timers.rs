@@ -1,9 +1,9 @@
-//! What must happen if nothing happens: due dates of reviews. A timer only asks; `decide` answers.
+//! What must happen if nothing happens: due dates of reviews, ends of approvals. A timer only asks; `decide` answers.
 
 use jiff::Timestamp;
 use lumos_domain::{
     event::Event,
-    review::{CRITICAL, OVERDUE},
+    review::{CRITICAL, EXPIRY, OVERDUE},
     stream::Stream,
 };
 
@@ -30,14 +30,21 @@ pub(super) fn project(stream: &Stream, event: &Event) -> Vec<Statement> {
     match event {
         Event::ReviewOpened(e) => e.due.map_or_else(Vec::new, |due| set(OVERDUE, due)),
         Event::ReviewPaused(e) => set(CRITICAL, e.escalates),
-        Event::ReleaseApproved(_) | Event::ReviewClosed(_) => {
-            vec![statement!(
-                "DELETE FROM timers WHERE stream = $1",
-                stream.to_string()
-            )]
+        Event::ReleaseApproved(e) => {
+            let mut rows = ended(stream);
+            rows.extend(set(EXPIRY, e.tuple.expires));
+            rows
         }
+        Event::ReviewClosed(_) | Event::ApprovalRevoked(_) => ended(stream),
         _ => Vec::new(),
     }
+}
+
+fn ended(stream: &Stream) -> Vec<Statement> {
+    vec![statement!(
+        "DELETE FROM timers WHERE stream = $1",
+        stream.to_string()
+    )]
 }
 
 /// A timer that is due.

@@ -110,6 +110,7 @@ fn in_review(event: &Event, names: &Names) -> String {
             ),
         },
         Event::ReviewClosed(e) => format!("review closed: {}", e.cause.as_str()),
+        Event::ApprovalExpired(_) => "the approval ended, as it was given".to_owned(),
         Event::ApprovalRevoked(e) => format!("approval revoked: {}", e.cause.as_str()),
         Event::BundlePublished(e) => format!("version {} published", e.bundle.version),
         Event::SystemDefined(e) => format!("defined; {} owns it", names.person(&e.owner)),
