@@ -27,7 +27,7 @@ pub struct Fuzzed {
     pub took: Duration,
 }
 
-/// Builds the fuzzer and runs every target.
+/// Builds the fuzzer and runs every target, or those that `LUMOS_SOAK_FUZZ_TARGETS` names, with commas between.
 pub fn run() -> Result<Vec<Fuzzed>> {
     let seconds = match shell::setting("LUMOS_SOAK_FUZZ_S") {
         Some(text) => text.parse().context("reading LUMOS_SOAK_FUZZ_S")?,
@@ -41,9 +41,14 @@ pub fn run() -> Result<Vec<Fuzzed>> {
     build.args(["--features", "libfuzzer", "--target", &host, "--target-dir"]);
     shell::run(build.arg(&target).env("RUSTFLAGS", COVERAGE))?;
     let fuzzer = target.join(host).join("release/lumos-fuzz");
-    names()?
+    let all = names()?;
+    let asked = shell::setting("LUMOS_SOAK_FUZZ_TARGETS").unwrap_or_default();
+    let asked = asked.split(',').filter(|name| !name.is_empty());
+    let known: Vec<&str> = all.iter().map(String::as_str).collect();
+    let asked: Vec<String> = asked.map(str::to_owned).collect();
+    shell::chosen(&known, &asked)?
         .into_iter()
-        .map(|name| one(&fuzzer, &name, seconds))
+        .map(|name| one(&fuzzer, name, seconds))
         .collect()
 }
 

@@ -36,7 +36,7 @@ const CAMPAIGNS: &[Campaign] = &[
         name: "worlds",
         package: "lumos-sim",
         tests: "test(campaign)",
-        counts: &[("LUMOS_SOAK_WORLDS", "2000")],
+        counts: &[("LUMOS_SOAK_WORLDS", "1000")],
     },
     Campaign {
         name: "hostile-policy",

@@ -214,7 +214,8 @@ macro_rules! compound {
                 let wrong = || ParseIdError::Parts { what: $what, text: text.chars().take(256).collect() };
                 let mut parts = text.split('/');
                 let id = Self { $($field: parts.next().ok_or_else(wrong)?.parse().map_err(|_| wrong())?),* };
-                if parts.next().is_some() { Err(wrong()) } else { Ok(id) }
+                // One thing has one name: a number may not be written as `01` or `+1`.
+                if parts.next().is_some() || id.to_string() != text { Err(wrong()) } else { Ok(id) }
             }
         }
 
@@ -298,6 +299,24 @@ impl AssignmentId {
         AgentRef {
             system: self.system.clone(),
             agent: self.agent.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compound_id_has_one_name() {
+        let check = |text: &str, good: bool| {
+            let read = text.parse::<ReviewId>();
+            assert_eq!(read.is_ok(), good, "{text}: {read:?}");
+        };
+        check("triage/1.0/production/1", true);
+        check("triage/01/production/4294967295", true);
+        for round in ["01", "+1", "-1", "", " 1", "1 ", "1/", "4294967296"] {
+            check(&format!("triage/1.0/production/{round}"), false);
         }
     }
 }
