@@ -1,7 +1,7 @@
 //! Decision projections: pure functions from events to rows, applied by the store in the transaction that
 //! appends the event. Throw them away and rebuild them at will; nothing is true only here.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use lumos_domain::{
@@ -13,7 +13,7 @@ use lumos_domain::{
     world::World,
 };
 
-use crate::ports::Statement;
+use crate::{key::ServerKey, ports::Statement};
 
 pub mod enforcement;
 pub mod models;
@@ -53,8 +53,9 @@ pub const TABLES: &[&str] = &[
 ];
 
 /// What a projection may look at beside the event: readable values and manifests.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Facts {
+    key: Arc<ServerKey>,
     sealed: BTreeMap<Sealed, String>,
     manifests: BTreeMap<Digest, Manifest>,
 }
@@ -62,13 +63,24 @@ pub struct Facts {
 impl Facts {
     /// The values and manifests at hand when a command is appended.
     #[must_use]
-    pub fn of(sealed: &[SealedValue], world: &World) -> Self {
+    pub fn of(key: &Arc<ServerKey>, sealed: &[SealedValue], world: &World) -> Self {
         Self {
+            key: Arc::clone(key),
             sealed: sealed
                 .iter()
                 .map(|s| (s.commitment, s.value.clone()))
                 .collect(),
             manifests: world.manifests().map(|(d, m)| (*d, m.clone())).collect(),
+        }
+    }
+
+    /// Nothing yet, for a rebuild.
+    #[must_use]
+    pub const fn new(key: Arc<ServerKey>) -> Self {
+        Self {
+            key,
+            sealed: BTreeMap::new(),
+            manifests: BTreeMap::new(),
         }
     }
 

@@ -22,8 +22,7 @@ use lumos_ledger::VerifierKey;
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    auth::Gatekeeper, decisions::Decisions, key::ServerKey, problem::Problem, proof::Hashes,
-    staging::Staging,
+    auth::Gatekeeper, decisions::Decisions, problem::Problem, proof::Hashes, staging::Staging,
 };
 
 /// Everything the web serves from.
@@ -34,8 +33,6 @@ pub struct Inner {
     pub published: watch::Receiver<Published>,
     /// The key that verifies checkpoints.
     pub verifier_key: VerifierKey,
-    /// The server's own secret, for keyed hashes of what is stored.
-    pub key: ServerKey,
     /// Enforcement decisions.
     pub decisions: Decisions,
     /// Sign-in, sessions and tokens.
