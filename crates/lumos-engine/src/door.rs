@@ -288,7 +288,7 @@ impl Door {
         loaded: &World,
     ) -> Result<Append, DoorError> {
         let mut world = loaded.clone();
-        let facts = Facts::of(&request.sealed, loaded);
+        let facts = Facts::of(&self.ports.key, &request.sealed, loaded);
         let time = self.ports.clock.now();
         let mut entries = Vec::with_capacity(decided.len());
         for (n, (stream, event)) in decided.iter().enumerate() {

@@ -4,6 +4,7 @@
 //! `ports`. It holds no SQL dialect, no HTTP, no file format.
 
 pub mod door;
+pub mod key;
 pub mod notary;
 pub mod ports;
 pub mod record;

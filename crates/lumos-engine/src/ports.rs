@@ -14,6 +14,8 @@ use lumos_domain::{
 use lumos_ledger::{Frontier, Hash};
 use tokio::sync::watch;
 
+use crate::key::ServerKey;
+
 /// The clock. Everything that is recorded carries a time from here.
 pub trait Clock: Send + Sync {
     /// The time now.
@@ -541,6 +543,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
+    /// The server's own secret, for keyed hashes of what is looked up and must not be guessed.
+    pub key: Arc<ServerKey>,
 }
 
 /// The key that signs checkpoints. Behind a port, so that it can live in a file, a KMS or a token.

@@ -1,7 +1,7 @@
 //! Decision projections: pure functions from events to rows, applied by the store in the transaction that
 //! appends the event. Throw them away and rebuild them at will; nothing is true only here.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use lumos_domain::{
@@ -15,6 +15,7 @@ use lumos_domain::{
 
 use crate::{
     door::DoorError,
+    key::ServerKey,
     ports::{Ports, Statement, StoredEntry},
     record::LedgerEntry,
 };
@@ -63,8 +64,9 @@ pub const TABLES: &[&str] = &[
 const CHUNK: u32 = 1_024;
 
 /// What a projection may look at beside the event: readable values and manifests.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Facts {
+    key: Arc<ServerKey>,
     sealed: BTreeMap<Sealed, String>,
     manifests: BTreeMap<Digest, Manifest>,
 }
@@ -72,8 +74,9 @@ pub struct Facts {
 impl Facts {
     /// The values and manifests at hand when a command is appended.
     #[must_use]
-    pub fn of(sealed: &[SealedValue], world: &World) -> Self {
+    pub fn of(key: &Arc<ServerKey>, sealed: &[SealedValue], world: &World) -> Self {
         Self {
+            key: Arc::clone(key),
             sealed: sealed
                 .iter()
                 .map(|s| (s.commitment, s.value.clone()))
@@ -96,7 +99,11 @@ impl Facts {
 /// # Errors
 /// When an entry cannot be read, or a manifest is missing or broken.
 pub async fn facts(ports: &Ports) -> Result<Facts, DoorError> {
-    let mut facts = Facts::default();
+    let mut facts = Facts {
+        key: Arc::clone(&ports.key),
+        sealed: BTreeMap::new(),
+        manifests: BTreeMap::new(),
+    };
     let mut next = 0;
     loop {
         let stored = ports.store.entries(next, CHUNK).await?;

@@ -28,7 +28,7 @@ const LIMITS: Limits = Limits {
     depth: 16,
 };
 
-/// Why a bundle was refused.
+/// Why a bundle was refused. A message is whole: what is wrong in the bundle is part of it, not a cause behind it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BundleError {
     /// Longer than [`MAX_BYTES`].
@@ -39,7 +39,7 @@ pub enum BundleError {
     NotYaml(TreeError),
     /// A key or value is not as it must be.
     #[error("reading a policy bundle: {0}")]
-    Shape(#[from] ShapeError),
+    Shape(ShapeError),
     /// Two rules have the same id.
     #[error("reading a policy bundle: the rule id `{0}` stands twice")]
     DuplicateRule(RuleId),
@@ -64,12 +64,12 @@ pub enum BundleError {
         path: String,
     },
     /// An expression was refused.
-    #[error("reading a policy bundle: `{path}`: {source}")]
+    #[error("reading a policy bundle: `{path}`: {problem}")]
     Cel {
         /// Where it stands.
         path: String,
         /// Why.
-        source: CelError,
+        problem: CelError,
     },
     /// A regular expression was refused.
     #[error("reading a policy bundle: `{path}`: {problem}")]
@@ -91,6 +91,12 @@ pub enum BundleError {
     },
 }
 
+impl From<ShapeError> for BundleError {
+    fn from(error: ShapeError) -> Self {
+        Self::Shape(error)
+    }
+}
+
 fn or_none(found: &str) -> &str {
     if found.is_empty() { "none" } else { found }
 }
@@ -107,7 +113,7 @@ impl BundleError {
             Self::NoRules => "bundle-no-rules",
             Self::NotOneCheck { .. } => "bundle-one-check",
             Self::Python { .. } => "bundle-python-rule",
-            Self::Cel { source, .. } => source.code(),
+            Self::Cel { problem, .. } => problem.code(),
             Self::Pattern { .. } => "bundle-bad-pattern",
             Self::UnknownParam { .. } => "bundle-unknown-param",
         }

@@ -35,7 +35,13 @@ pub enum CandidateError {
     NotJson(TreeError),
     /// The document does not have the shape of `lumos.candidate/v1`.
     #[error("reading a candidate document: {0}")]
-    Shape(#[from] ShapeError),
+    Shape(ShapeError),
+}
+
+impl From<ShapeError> for CandidateError {
+    fn from(error: ShapeError) -> Self {
+        Self::Shape(error)
+    }
 }
 
 impl CandidateError {

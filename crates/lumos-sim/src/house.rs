@@ -1,6 +1,6 @@
 //! Acme, small: four people, one gate, one system, one model that is held against the starter bundle.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use lumos_domain::{
@@ -16,7 +16,7 @@ use lumos_domain::{
     system::DefineSystem,
     words::ModelTier,
 };
-use lumos_engine::{Door, Request, secret::Sealer};
+use lumos_engine::{Door, Request, key::ServerKey, secret::Sealer};
 use lumos_policy::Bundle;
 use serde_json::json;
 
@@ -72,6 +72,12 @@ pub async fn found(door: &Door) -> Result<()> {
 
 fn person(login: &str) -> Result<PersonId, ParseIdError> {
     format!("p-{login}").parse()
+}
+
+/// The server's own secret: every process has the same.
+#[must_use]
+pub fn key() -> Arc<ServerKey> {
+    Arc::new(ServerKey::new([7; 32]))
 }
 
 /// Somebody who asks.

@@ -139,6 +139,7 @@ impl Process {
             blobs: Arc::new(FaultyBlobs::new(DirBlobs::open(&data)?, plan())),
             clock: Arc::clone(&outside.clock) as _,
             entropy: Arc::clone(&outside.entropy) as _,
+            key: house::key(),
         };
         let size = ports.store.frontier().await?.size();
         let anchor = FaultyAnchor::new(FileAnchor::beside(&data)?, plan());

@@ -4,6 +4,7 @@
 use std::{fs, path::Path};
 
 use anyhow::Result;
+use jiff::SignedDuration;
 use lumos_domain::{
     command::Command,
     facts::Cause,
@@ -11,24 +12,42 @@ use lumos_domain::{
     review::Sign,
     words::Verdict,
 };
-use lumos_engine::{Door, DoorError, Request, secret::Sealer};
+use lumos_engine::{Door, DoorError, Request, ports::Clock as _, secret::Sealer};
 use serde_json::json;
 
 use crate::{house, world::Outside};
 
-/// The steps, in their order.
-const STEPS: [Step; 8] = [
-    Step::Publish("1", "How urgent is this? Answer low, soon or now.\n"),
+const PROMPTS: [&str; 2] = [
+    "How urgent is this? Answer low, soon or now.\n",
+    "How urgent is this? Answer low, soon or now, and say why.\n",
+];
+
+/// A version that two people sign, and a tweak that a rule approves and a person revokes.
+const ORDINARY: &[Step] = &[
+    Step::Publish("1", PROMPTS[0]),
     Step::Claim("1"),
     Step::Sign("compliance", "1"),
     Step::Sign("expert", "1"),
-    Step::Publish(
-        "2",
-        "How urgent is this? Answer low, soon or now, and say why.\n",
-    ),
+    Step::Publish("2", PROMPTS[1]),
     Step::Claim("2"),
     Step::Revoke("2"),
-    Step::End,
+];
+
+/// A tweak that waits until the approval of what it is measured by has ended: nothing is a tweak of nothing.
+const EXPIRING: &[Step] = &[
+    Step::Publish("1", PROMPTS[0]),
+    Step::Claim("1"),
+    Step::Sign("compliance", "1"),
+    Step::Sign("expert", "1"),
+    Step::Days(170),
+    Step::Publish("2", PROMPTS[1]),
+    Step::Reviewed("2"),
+    Step::Days(11),
+    Step::Claim("2"),
+    Step::Sign("compliance", "2"),
+    Step::Sign("expert", "2"),
+    // It waited too long: the senior role was called.
+    Step::Sign("administrator", "2"),
 ];
 
 #[derive(Debug, Clone, Copy)]
@@ -41,12 +60,18 @@ enum Step {
     Sign(&'static str, &'static str),
     /// Its approval is revoked.
     Revoke(&'static str),
-    End,
+    /// Its review is open.
+    Reviewed(&'static str),
+    /// So many days pass.
+    Days(i64),
 }
 
 /// How far the people are. Outlives every process.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Story {
+    steps: &'static [Step],
+    /// Which of its two versions is approved in the end.
+    pub(crate) holds: &'static str,
     done: usize,
     /// What somebody was told last who did not get what they wanted.
     pub refused: String,
@@ -61,13 +86,35 @@ pub(crate) enum Came {
 }
 
 impl Story {
+    /// A release that two people sign, a tweak that a rule approves, its revocation.
+    #[must_use]
+    pub const fn ordinary() -> Self {
+        Self::of(ORDINARY, "1")
+    }
+
+    /// A tweak whose measure expires while it waits.
+    #[must_use]
+    pub const fn expiring() -> Self {
+        Self::of(EXPIRING, "2")
+    }
+
+    const fn of(steps: &'static [Step], holds: &'static str) -> Self {
+        Self {
+            steps,
+            holds,
+            done: 0,
+            refused: String::new(),
+        }
+    }
+
     /// Whether everything was done and acknowledged.
     #[must_use]
     pub fn is_told(&self) -> bool {
-        matches!(STEPS[self.done], Step::End)
+        self.done >= self.steps.len()
     }
 
-    pub(crate) fn step(&self) -> usize {
+    /// How many steps were done.
+    pub(crate) const fn done(&self) -> usize {
         self.done
     }
 
@@ -85,13 +132,27 @@ impl Story {
     }
 }
 
-/// Tries step number `n`.
+/// Tries the next step of `story`.
 ///
 /// # Errors
 /// When a file cannot be written.
-pub(crate) async fn attempt(door: &Door, outside: &Outside, n: usize) -> Result<Came> {
-    let (login, command) = match STEPS[n] {
-        Step::End => return Ok(Came::Waits("the story is told".to_owned())),
+pub(crate) async fn attempt(door: &Door, outside: &Outside, story: &Story) -> Result<Came> {
+    let Some(step) = story.steps.get(story.done) else {
+        return Ok(Came::Waits("the story is told".to_owned()));
+    };
+    let (login, command) = match *step {
+        Step::Reviewed(version) => {
+            return Ok(match claim(door, version).await? {
+                Some(_) => Came::Done,
+                None => Came::Waits(format!("version {version} is not under review")),
+            });
+        }
+        Step::Days(days) => {
+            let then = outside.clock.now() + SignedDuration::from_hours(24 * days);
+            outside.clock.reach(then);
+            outside.plan.changed();
+            return Ok(Came::Done);
+        }
         Step::Publish(version, prompt) => {
             if version != "1" && !settled(door, "1").await {
                 return Ok(Came::Waits("version 1 is not promoted".to_owned()));
@@ -119,7 +180,7 @@ pub(crate) async fn attempt(door: &Door, outside: &Outside, n: usize) -> Result<
     let command = command(&mut sealer);
     let mut request = Request::new(
         house::caller(login)?,
-        format!("story.{n}").parse()?,
+        format!("story.{}", story.done).parse()?,
         command,
     );
     request.sealed = sealer.into_values();

@@ -53,7 +53,7 @@ impl Outside {
         self.folder().join("models")
     }
 
-    fn story(&self) -> Story {
+    pub(crate) fn story(&self) -> Story {
         let story = self.story.lock().unwrap_or_else(PoisonError::into_inner);
         story.clone()
     }
@@ -119,6 +119,14 @@ impl World {
     /// # Errors
     /// When there is no disk to put it on.
     pub fn new(plan: Plan, seed: Option<u64>) -> Result<Self> {
+        Self::with(Story::ordinary(), plan, seed)
+    }
+
+    /// The same, with a story of its own.
+    ///
+    /// # Errors
+    /// When there is no disk to put it on.
+    pub fn with(story: Story, plan: Plan, seed: Option<u64>) -> Result<Self> {
         let morning: Timestamp = MORNING.parse()?;
         let shared = Path::new("/dev/shm");
         // Processes end here, machines do not: what memory holds is enough.
@@ -133,7 +141,7 @@ impl World {
             clock: Arc::new(SimClock::new(morning)),
             entropy: Arc::new(Seeded::new(seed.unwrap_or(0))),
             moves: Moves::default(),
-            story: Arc::default(),
+            story: Arc::new(Mutex::new(story)),
         };
         std::fs::create_dir_all(outside.models().join("triage"))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -223,7 +231,7 @@ impl World {
                 still += 1;
                 if still > STILL_MAX {
                     let story = self.outside.story();
-                    bail!("stuck at step {}: {}", story.step(), story.refused);
+                    bail!("stuck at step {}: {}", story.done(), story.refused);
                 }
                 continue;
             }
@@ -270,8 +278,8 @@ impl World {
                 Who::Notary => Ok(process.notary.catch_up().await?),
                 Who::Timers => process.fire().await,
                 Who::People => {
-                    let step = outside.story().step();
-                    let came: Came = story::attempt(&process.door, &outside, step).await?;
+                    let told = outside.story();
+                    let came: Came = story::attempt(&process.door, &outside, &told).await?;
                     let mut story = outside.story.lock().unwrap_or_else(PoisonError::into_inner);
                     if story.came(came) {
                         outside.plan.changed();

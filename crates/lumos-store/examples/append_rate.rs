@@ -25,6 +25,7 @@ use lumos_domain::{
 };
 use lumos_engine::{
     Door, Request,
+    key::ServerKey,
     ports::{Append, Clock, Entropy, NewEntry, Ports, Statement, Store as _, Value},
     secret::{self, Sealer},
     views,
@@ -182,6 +183,7 @@ async fn door(dir: &Path, clients: u64, time: Duration) -> Result<f64, Failure> 
             blobs: Arc::new(DirBlobs::open(&dir.join("blobs"))?),
             clock: Arc::new(SystemClock),
             entropy: entropy.clone(),
+            key: Arc::new(ServerKey::new([7; 32])),
         },
         "lumos.acme.example/main",
     )

@@ -26,7 +26,6 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     auth::{self, Gatekeeper},
     decisions::Decisions,
-    key::ServerKey,
     problem::Problem,
     proof::Hashes,
     staging::Staging,
@@ -40,8 +39,6 @@ pub struct Inner {
     pub published: watch::Receiver<Published>,
     /// The key that verifies checkpoints.
     pub verifier_key: VerifierKey,
-    /// The server's own secret, for keyed hashes of what is stored.
-    pub key: ServerKey,
     /// Enforcement decisions.
     pub decisions: Decisions,
     /// Sign-in, sessions and tokens.

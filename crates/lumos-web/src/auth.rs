@@ -103,7 +103,7 @@ impl Gatekeeper {
         let folded = folded(login);
         self.reserve(&folded, place, now).await?;
         let store = &*door.ports().store;
-        let person = people::by_login(store, login).await?;
+        let person = people::by_login(store, &door.ports().key, login).await?;
         let active = person.filter(|p| !p.suspended && !p.service);
         if !self.password_fits(door, active.as_ref(), password).await? {
             tracing::warn!("a sign-in failed");

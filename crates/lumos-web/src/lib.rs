@@ -5,7 +5,6 @@ pub mod api;
 pub mod app;
 pub mod auth;
 pub mod decisions;
-pub mod key;
 pub mod pages;
 pub mod problem;
 pub mod proof;

@@ -54,6 +54,15 @@ impl Problem {
         )
     }
 
+    /// What was sent could not even be read.
+    fn rejected(status: StatusCode, detail: String) -> Self {
+        let code = match status {
+            StatusCode::PAYLOAD_TOO_LARGE => "too-large",
+            _ => "bad-request",
+        };
+        Self::new(status, code, detail)
+    }
+
     /// What was sent cannot be used.
     pub fn bad(code: &str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
@@ -152,13 +161,13 @@ impl From<UnknownWord> for Problem {
 
 impl From<JsonRejection> for Problem {
     fn from(rejection: JsonRejection) -> Self {
-        Self::new(rejection.status(), "bad-request", rejection.body_text())
+        Self::rejected(rejection.status(), rejection.body_text())
     }
 }
 
 impl From<BytesRejection> for Problem {
     fn from(rejection: BytesRejection) -> Self {
-        Self::new(rejection.status(), "bad-request", rejection.body_text())
+        Self::rejected(rejection.status(), rejection.body_text())
     }
 }
 
@@ -170,12 +179,12 @@ impl From<PathRejection> for Problem {
 
 impl From<FormRejection> for Problem {
     fn from(rejection: FormRejection) -> Self {
-        Self::new(rejection.status(), "bad-request", rejection.body_text())
+        Self::rejected(rejection.status(), rejection.body_text())
     }
 }
 
 impl From<QueryRejection> for Problem {
     fn from(rejection: QueryRejection) -> Self {
-        Self::new(rejection.status(), "bad-request", rejection.body_text())
+        Self::rejected(rejection.status(), rejection.body_text())
     }
 }

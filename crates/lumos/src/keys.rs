@@ -10,9 +10,11 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use lumos_enforce::dsse::StatementSigner;
-use lumos_engine::ports::{Entropy, LedgerKey, PortError};
+use lumos_engine::{
+    key::ServerKey,
+    ports::{Entropy, LedgerKey, PortError},
+};
 use lumos_ledger::{Checkpoint, NoteSigner, VerifierKey};
-use lumos_web::key::ServerKey;
 
 /// The ledger's Ed25519 key, from a seed file.
 pub(crate) struct FileLedgerKey(NoteSigner);
@@ -36,8 +38,11 @@ pub(crate) struct Keys {
     pub ledger: FileLedgerKey,
     /// Signs snapshots.
     pub statements: StatementSigner,
-    /// For keyed hashes of operational state; where it is missing, another one serves as well.
+    /// For keyed hashes of what is looked up. Where it is missing another one serves as well, once the lookups
+    /// are made anew.
     pub server: ServerKey,
+    /// Whether it was made just now.
+    pub server_is_new: bool,
 }
 
 impl Keys {
@@ -54,6 +59,7 @@ impl Keys {
     ) -> Result<Self> {
         let folder = data.join("keys");
         fs::create_dir_all(&folder).with_context(|| format!("making `{}`", folder.display()))?;
+        let server_is_new = !folder.join("server.hmac").exists();
         let server = seed(&folder.join("server.hmac"), entropy, true)?;
         let seed = seed(&folder.join("ledger.ed25519"), entropy, fresh)?;
         let scalar = seed_p256(&folder.join("statements.p256"), entropy, fresh)?;
@@ -63,6 +69,7 @@ impl Keys {
             ),
             statements: scalar,
             server: ServerKey::new(server),
+            server_is_new,
         })
     }
 }

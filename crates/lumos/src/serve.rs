@@ -29,7 +29,6 @@ use lumos_web::{
     app::{App, Inner},
     auth::{self, Gatekeeper},
     decisions::Decisions,
-    key::ServerKey,
     proof::Hashes,
     staging::{Limits, Staging},
     sweep,
@@ -120,7 +119,6 @@ pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
         door: base.door.clone(),
         published: base.notary.published(),
         verifier_key: base.notary.verifier_key().clone(),
-        key: base.key,
         decisions: Decisions::new(base.door.clone(), &settings.origin, base.statements),
         gatekeeper: Gatekeeper::new(salt).map_err(|problem| anyhow::anyhow!(problem.detail))?,
         registries: registries.clone(),
@@ -174,7 +172,6 @@ struct Base {
     door: Door,
     notary: Notary,
     statements: StatementSigner,
-    key: ServerKey,
     first_passwords: BTreeMap<String, String>,
 }
 
@@ -183,14 +180,15 @@ impl Base {
         let (data, origin) = (&own_folder(&loaded.settings.data)?, &loaded.settings.origin);
         let schema = [lumos_engine::schema(), lumos_web::schema()].concat();
         let store = Arc::new(SqliteStore::open(data, &schema).context("opening the ledger")?);
+        let size = store.frontier().await?.size();
+        let keys = Keys::open(data, origin, &OsEntropy, size == 0)?;
         let ports = Ports {
             store: Arc::clone(&store) as _,
             blobs: Arc::new(DirBlobs::open(data)?),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
+            key: Arc::new(keys.server),
         };
-        let size = store.frontier().await?.size();
-        let keys = Keys::open(data, origin, &OsEntropy, size == 0)?;
         let anchor = Arc::new(FileAnchor::beside(data)?);
         // Before anything is written: nothing starts behind or against what was signed.
         let notary = Notary::start(
@@ -200,7 +198,7 @@ impl Base {
             origin,
         )
         .await?;
-        if store.needs_rebuild().await? {
+        if store.needs_rebuild().await? || (keys.server_is_new && size > 0) {
             rebuild(&store, &ports).await?;
         }
         let door = Door::open(ports, origin).await?;
@@ -214,7 +212,6 @@ impl Base {
             door,
             notary,
             statements: keys.statements,
-            key: keys.server,
             first_passwords,
         })
     }
@@ -404,7 +401,7 @@ async fn found(door: &Door, loaded: &Loaded, extras: &Extras) -> Result<BTreeMap
 
 /// Makes the decision projections anew from the ledger, sealed values and blobs.
 async fn rebuild(store: &SqliteStore, ports: &Ports) -> Result<()> {
-    tracing::warn!("a rebuild of the decision projections was cut short; doing it again");
+    tracing::warn!("the decision projections are made anew from the ledger");
     let facts = views::facts(ports).await?;
     store
         .rebuild(views::TABLES, |entry| views::meaning(entry, &facts))

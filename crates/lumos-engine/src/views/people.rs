@@ -1,11 +1,12 @@
 //! Who can sign in and by which token: lookups by login and token id. Names stay sealed.
 
-use lumos_domain::{
-    event::Event, id::Digest, id::PersonId, id::TokenId, seal::Sealed, stream::Stream,
-};
+use lumos_domain::{event::Event, id::PersonId, id::TokenId, seal::Sealed, stream::Stream};
 
 use super::{Facts, statement};
-use crate::ports::{PortError, Row, Statement, Store, Value};
+use crate::{
+    key::ServerKey,
+    ports::{PortError, Row, Statement, Store, Value},
+};
 
 pub(super) const SCHEMA: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS people (
@@ -16,9 +17,10 @@ pub(super) const SCHEMA: &[&str] = &[
         rights TEXT NOT NULL, expires_us BIGINT NOT NULL)",
 ];
 
-/// The lookup key of a login: SHA-256 of it in lower case. The login itself stays sealed.
-fn login_key(login: &str) -> String {
-    Digest::of(login.trim().to_lowercase().as_bytes()).hex()
+/// The lookup key of a login: a keyed hash of it in lower case. The login itself stays sealed, and cannot be guessed
+/// from a copy of the database.
+fn login_key(key: &ServerKey, login: &str) -> String {
+    key.of(&["login", &login.trim().to_lowercase()])
 }
 
 fn seal(sealed: &Sealed) -> String {
@@ -38,7 +40,7 @@ pub(super) fn project(stream: &Stream, event: &Event, facts: &Facts) -> Vec<Stat
         Event::PersonAdded(e) => vec![statement!(
             "INSERT INTO people (person, login_key, name_seal, login_seal, service, suspended, must_change)
              VALUES ($1, $2, $3, $4, $5, 0, 0)",
-            id, facts.text(&e.login).map(login_key), seal(&e.name), seal(&e.login), i64::from(e.service),
+            id, facts.text(&e.login).map(|login| login_key(&facts.key, login)), seal(&e.name), seal(&e.login), i64::from(e.service),
         )],
         Event::PersonSuspended(_) => {
             vec![statement!("UPDATE people SET suspended = 1 WHERE person = $1", id)]
@@ -102,12 +104,16 @@ fn person(row: &Row) -> Option<PersonRow> {
 ///
 /// # Errors
 /// When the store fails.
-pub async fn by_login(store: &dyn Store, login: &str) -> Result<Option<PersonRow>, PortError> {
+pub async fn by_login(
+    store: &dyn Store,
+    key: &ServerKey,
+    login: &str,
+) -> Result<Option<PersonRow>, PortError> {
     let rows = store
         .query(
             "SELECT person, name_seal, login_seal, service, suspended, credential_seal, must_change
              FROM people WHERE login_key = $1",
-            vec![login_key(login).into()],
+            vec![login_key(key, login).into()],
         )
         .await?;
     Ok(rows.first().and_then(person))

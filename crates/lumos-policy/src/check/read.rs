@@ -54,9 +54,9 @@ pub(crate) fn check(at: &At<'_>) -> Read<Check> {
 
 pub(crate) fn cel(at: &At<'_>) -> Read<Cel> {
     let source = at.text()?;
-    Cel::parse(source).map_err(|source| BundleError::Cel {
+    Cel::parse(source).map_err(|problem| BundleError::Cel {
         path: at.path.clone(),
-        source,
+        problem,
     })
 }
 

@@ -3,7 +3,7 @@
 use std::{env, iter::repeat};
 
 use anyhow::{Context as _, Result, ensure};
-use lumos_sim::{After, Fault, Plan, World, check::Shape, entropy::Numbers};
+use lumos_sim::{After, Fault, Plan, Story, World, check::Shape, entropy::Numbers};
 
 /// The most faults in one random story.
 const FAULTS_MAX: usize = 8;
@@ -76,6 +76,25 @@ fn a_write_happens_and_its_caller_is_told_that_it_failed() {
 #[test]
 fn a_write_happens_and_the_process_dies() {
     each_write(Fault::Persisted, After::Died);
+}
+
+/// While a tweak waits for its author, the approval that it is measured by ends. Then it is no tweak any more:
+/// the agents judge it anew, and people sign what it is now.
+#[test]
+fn what_is_measured_by_an_approval_is_renewed_when_that_ends() {
+    let mut world = World::with(Story::expiring(), Plan::default(), None).unwrap();
+    world.live().unwrap();
+    let told = world.check().unwrap();
+    let happened = &told.streams["review/triage/2/production/1"];
+    let count = |kind: &str| happened.iter().filter(|event| event.contains(kind)).count();
+    assert_eq!(count("lumos.review.signed.v1"), 3, "{happened:#?}");
+    assert_eq!(count("lumos.release.approved.v1"), 1, "{happened:#?}");
+    let base = &told.streams["review/triage/1/production/1"];
+    assert!(
+        base.iter()
+            .any(|event| event.contains("lumos.approval.expired.v1")),
+        "{base:#?}"
+    );
 }
 
 /// Faults drawn from a seed: how many, which, and what follows on each.

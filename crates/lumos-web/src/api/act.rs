@@ -105,12 +105,11 @@ async fn once(app: &App, who: &SignedIn, parts: &Parts, body: &[u8]) -> Result<O
         who.caller.actor.to_string(),
         Digest::of(key.as_bytes()).hex(),
     );
-    let used = app.key.of(&["idempotency-key", &actor, &key]);
+    let hashed = |parts: &[&str]| app.door.ports().key.of(parts);
+    let used = hashed(&["idempotency-key", &actor, &key]);
     let place = parts.uri.path_and_query().map_or("/", |p| p.as_str());
-    let body = Digest::of(body).hex();
-    let request = app
-        .key
-        .of(&["request", &actor, &key, parts.method.as_str(), place, &body]);
+    let (method, body) = (parts.method.as_str(), Digest::of(body).hex());
+    let request = hashed(&["request", &actor, &key, method, place, &body]);
     if first_use(app, &used, &request).await? != request {
         let detail =
             "this Idempotency-Key was used for another request; take a new key for each command";

@@ -121,7 +121,8 @@ struct NewModel {
 
 /// The person with this login.
 pub(super) async fn person(app: &App, login: &str) -> Result<PersonId, Problem> {
-    let row = views::people::by_login(&*app.door.ports().store, login).await?;
+    let ports = app.door.ports();
+    let row = views::people::by_login(&*ports.store, &ports.key, login).await?;
     let row =
         row.ok_or_else(|| Problem::bad("unknown-thing", format!("nobody signs in as `{login}`")))?;
     Ok(row.person)

@@ -51,7 +51,7 @@ async fn sign_in(
             &app.door,
             &body.login,
             &body.password,
-            &origin.place(&app.key, &body.login),
+            &origin.place(&app.door.ports().key, &body.login),
         )
         .await?;
     Ok(Json(Session {

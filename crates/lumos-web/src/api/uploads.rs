@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use axum::{
-    body::Body,
+    body::{Body, BodyDataStream},
     extract::{DefaultBodyLimit, State},
 };
 use futures::StreamExt as _;
@@ -18,6 +18,7 @@ use crate::{
     app::{App, Json, Path},
     auth::SignedIn,
     problem::Problem,
+    routes::drain,
     staging::Room,
 };
 
@@ -136,7 +137,10 @@ async fn put(
         .await
         .map_err(staging)?;
     let claim = part == "evidence";
-    if let Err(problem) = receive(file, body, claim, &mut room).await {
+    let mut stream = body.into_data_stream();
+    if let Err(problem) = receive(file, &mut stream, claim, &mut room).await {
+        // Whoever still sends reads no answer.
+        drain(Body::from_stream(stream)).await;
         // What was cut off is not half there: it can be sent again.
         tokio::fs::remove_file(&target).await.map_err(staging)?;
         return Err(problem);
@@ -150,11 +154,10 @@ async fn put(
 /// Writes a body to a file, within the bounds of its kind and of the room there is.
 async fn receive(
     mut file: tokio::fs::File,
-    body: Body,
+    stream: &mut BodyDataStream,
     claim: bool,
     room: &mut Room<'_>,
 ) -> Result<(), Problem> {
-    let mut stream = body.into_data_stream();
     let mut left = if claim {
         CLAIM_BYTES_MAX
     } else {

@@ -9,10 +9,11 @@ use axum::{
     extract::{ConnectInfo, FromRequestParts},
     http::{HeaderMap, header, request::Parts},
 };
+use lumos_engine::key::ServerKey;
 use subtle::ConstantTimeEq as _;
 
 use super::{Place, folded};
-use crate::{app::App, key::ServerKey};
+use crate::app::App;
 
 /// The cookie of a browser that signed in before.
 pub const KNOWN: &str = "lumos_known";

@@ -66,7 +66,7 @@ pub(super) async fn enter(
         return Err(Problem::new(StatusCode::FORBIDDEN, "wrong-form", detail).into());
     }
     let next = local(&given.next);
-    let place = origin.place(&app.key, &given.login);
+    let place = origin.place(&app.door.ports().key, &given.login);
     match app
         .gatekeeper
         .sign_in(&app.door, &given.login, &given.password, &place)
@@ -80,7 +80,7 @@ pub(super) async fn enter(
             };
             let https = is_https(&headers);
             let session = cookie(COOKIE, "/", &session.credential, COOKIE_SECONDS, https);
-            let known = auth::known(&app.key, &given.login);
+            let known = auth::known(&app.door.ports().key, &given.login);
             let known = cookie(KNOWN, "/sign-in", &known, KNOWN_SECONDS, https);
             Ok(with_cookies(place, &[session, known]))
         }

@@ -32,6 +32,7 @@ use lumos_domain::{
 use lumos_enforce::dsse::StatementSigner;
 use lumos_engine::{
     Door, Request as Asked,
+    key::ServerKey,
     notary::Published,
     ports::{Clock, Entropy, Ports},
     runtime,
@@ -44,7 +45,6 @@ use lumos_web::{
     app::{App, Inner},
     auth::{Gatekeeper, hash_password},
     decisions::Decisions,
-    key::ServerKey,
     routes,
     staging::{Limits, Staging},
 };
@@ -160,6 +160,7 @@ impl Site {
             blobs: Arc::new(DirBlobs::open(&dir.path().join("blobs")).unwrap()),
             clock: Arc::clone(&clock) as _,
             entropy: Arc::new(Counted(AtomicU64::new(0))),
+            key: Arc::new(ServerKey::new([9; 32])),
         };
         let door = Door::open(ports, ORIGIN).await.unwrap();
         let signer = NoteSigner::from_seed(ORIGIN, &[7; 32]).unwrap();
@@ -172,7 +173,6 @@ impl Site {
         let app = App(Arc::new(Inner {
             decisions: Decisions::new(door.clone(), ORIGIN, statements),
             door: door.clone(),
-            key: ServerKey::new([9; 32]),
             published,
             verifier_key: signer.verifier_key().clone(),
             gatekeeper: Gatekeeper::new([1; 16]).unwrap(),

@@ -267,7 +267,7 @@ async fn whatever_is_sent_the_answer_is_a_problem_with_a_code() {
         "/api/v1/roles/r",
         &json(&long),
         413,
-        "bad-request",
+        "too-large",
     )
     .await;
     let traversal = "/api/v1/uploads/u/files/..%2f..%2fkeys";
@@ -281,11 +281,7 @@ async fn whatever_is_sent_the_answer_is_a_problem_with_a_code() {
 #[tokio::test]
 async fn a_page_form_of_another_site_does_nothing() {
     let world = World::acme().await;
-    world.publish("1.0");
-    let developer = world.person("developer").await;
-    developer
-        .until("triage/1.0", |view| view["state"] == "in review")
-        .await;
+    let developer = world.reviewed("1.0").await;
     let form = |token: &str| {
         let cookie = format!("lumos_session={}", developer.credential);
         let body = format!("csrf={token}&reason=forged");
@@ -300,6 +296,36 @@ async fn a_page_form_of_another_site_does_nothing() {
     }
     let view = developer.get("/api/v1/releases/triage/1.0").await;
     assert_eq!(view["withdrawn"], false);
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_refused_in_words_that_arrive() {
+    let world =
+        World::acme_with(|settings| settings + "uploads_bytes_max_per_caller: 1000000\n").await;
+    let developer = world.person("developer").await;
+    let body = vec![b' '; 64 << 20];
+    let sent = developer
+        .peer
+        .post("/api/v1/sessions")
+        .bytes("application/json", body.clone());
+    answer(sent.send().await.unwrap()).is_refused(413, "too-large");
+
+    let opened = developer
+        .ask(Method::POST, "/api/v1/uploads", &json!({}))
+        .await
+        .is(200);
+    let path = format!(
+        "/api/v1/uploads/{}/files/model.bin",
+        opened["upload"].as_str().unwrap()
+    );
+    let put = |body: Vec<u8>| {
+        developer
+            .peer
+            .put(&path)
+            .bytes("application/octet-stream", body)
+    };
+    answer(put(body).send().await.unwrap()).is_refused(413, "upload-quota");
+    answer(put(vec![7; 900_000]).send().await.unwrap()).is(200);
 }
 
 #[tokio::test]

@@ -39,11 +39,7 @@ async fn real_chromium_signs_by_keyboard_alone() {
         return;
     }
     let world = World::acme().await;
-    world.publish("1.0");
-    let developer = world.person("developer").await;
-    developer
-        .until("triage/1.0", |view| view["state"] == "in review")
-        .await;
+    let developer = world.reviewed("1.0").await;
     let claim = serde_json::json!({ "claim": 1 });
     let path = "/api/v1/releases/triage/1.0/claims";
     developer.ask(Method::POST, path, &claim).await.is(200);
@@ -66,11 +62,7 @@ async fn real_chromium_stops_resumes_and_asks_for_a_gate_by_keyboard_alone() {
         return;
     }
     let world = World::acme().await;
-    world.publish("1.0");
-    let developer = world.person("developer").await;
-    developer
-        .until("triage/1.0", |view| view["state"] == "in review")
-        .await;
+    let developer = world.reviewed("1.0").await;
     let stop = [
         "Systems",
         "Stop this system",

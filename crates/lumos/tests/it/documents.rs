@@ -235,11 +235,7 @@ async fn guide_for_policy_authors() {
 #[tokio::test]
 async fn guide_for_reviewers() {
     let world = World::acme().await;
-    world.publish("1.0");
-    let developer = world.person("developer").await;
-    developer
-        .until("triage/1.0", |view| view["state"] == "in review")
-        .await;
+    world.reviewed("1.0").await;
     world
         .say_as("developer", "release claim triage/1.0")
         .await

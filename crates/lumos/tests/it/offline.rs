@@ -104,3 +104,22 @@ async fn init_proposes_what_it_finds_and_shows_a_first_report() {
         ])
         .await;
 }
+
+#[tokio::test]
+async fn what_is_wrong_in_a_bundle_is_said_once() {
+    let world = World::empty();
+    let bundle = |check: &str, id: &str| {
+        format!(
+            "{{apiVersion: lumos/v1, kind: PolicyBundle, metadata: {{name: x, version: 1.0.0, owner: a@acme.example}},
+            spec: {{rules: [{{id: {id}, title: t, severity: high, enforcement: advisory, check: {{cel: '{check}'}}}}]}}}}"
+        )
+    };
+    for (yaml, expected) in [
+        (bundle("true", "A-1"), "is not a rule id"),
+        (bundle("1 +", "ACME-A-001"), "spec.rules[0].check.cel"),
+    ] {
+        world.write("wrong.yaml", yaml);
+        let said = world.say("policy lint wrong.yaml").await.is(1, expected);
+        assert_eq!(said.err.matches(expected).count(), 1, "{}", said.err);
+    }
+}

@@ -20,11 +20,7 @@ async fn check_once(world: &World, release: &str, kinds: &[&str]) {
 
 /// Approves version 1.0 while the registry is away; returns once the promotion is intended.
 async fn approved_without_a_registry(world: &World) -> Person {
-    world.publish("1.0");
-    let developer = world.person("developer").await;
-    developer
-        .until("triage/1.0", |view| view["state"] == "in review")
-        .await;
+    let developer = world.reviewed("1.0").await;
     let claim = "/api/v1/releases/triage/1.0/claims";
     developer
         .ask(Method::POST, claim, &json!({ "claim": 1 }))

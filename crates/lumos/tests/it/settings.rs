@@ -104,6 +104,23 @@ async fn an_old_copy_of_the_ledger_does_not_start_again() {
     world.ledger_verifies("risk").await;
 }
 
+#[tokio::test]
+async fn logins_are_found_by_a_key_that_can_be_made_again() {
+    let mut world = World::prepared(|settings| settings);
+    world.start(2).await;
+    assert!(world.stop().await.success());
+    let key = world.path("lumos-data/keys/server.hmac");
+    let first = std::fs::read(&key).unwrap();
+    std::fs::remove_file(&key).unwrap();
+
+    world.start(0).await;
+    assert_ne!(std::fs::read(&key).unwrap(), first);
+    let reader = world.person("risk").await;
+    let me = reader.get("/api/v1/me").await;
+    assert_eq!(me["name"], "Acme Head of Risk");
+    world.ledger_verifies("risk").await;
+}
+
 fn copy(from: &std::path::Path, into: &std::path::Path) {
     std::fs::create_dir(into).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {

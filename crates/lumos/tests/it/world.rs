@@ -464,14 +464,19 @@ impl World {
         std::fs::write(folder.join(".complete"), "").unwrap();
     }
 
+    /// Publishes a version and waits until its review is open; the developer who waited.
+    pub(crate) async fn reviewed(&self, version: &str) -> Person {
+        self.publish(version);
+        let developer = self.person("developer").await;
+        let open = |view: &Value| view["state"] == "in review";
+        developer.until(&format!("triage/{version}"), open).await;
+        developer
+    }
+
     /// Publishes a version and leads it to its approval, up to the second signature.
     pub(crate) async fn approve(&self, version: &str) {
-        self.publish(version);
         let release = format!("triage/{version}");
-        let developer = self.person("developer").await;
-        developer
-            .until(&release, |view| view["state"] == "in review")
-            .await;
+        let developer = self.reviewed(version).await;
         let path = format!("/api/v1/releases/{release}/claims");
         developer
             .ask(Method::POST, &path, &json!({ "claim": 1 }))
