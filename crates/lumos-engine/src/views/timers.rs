@@ -35,7 +35,9 @@ pub(super) fn project(stream: &Stream, event: &Event) -> Vec<Statement> {
             rows.extend(set(EXPIRY, e.tuple.expires));
             rows
         }
-        Event::ReviewClosed(_) | Event::ApprovalRevoked(_) => ended(stream),
+        Event::ReviewClosed(_) | Event::ApprovalRevoked(_) | Event::ApprovalExpired(_) => {
+            ended(stream)
+        }
         _ => Vec::new(),
     }
 }
