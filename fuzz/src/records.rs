@@ -2,6 +2,8 @@
 
 use std::sync::OnceLock;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::Timestamp;
 use lumos_connect::registries::{Mlflow, MlflowSettings};
 use lumos_domain::{
@@ -14,9 +16,10 @@ use lumos_enforce::{
     Snapshot,
     dsse::{Envelope, StatementSigner, TrustedKey},
 };
-use lumos_engine::ports::Registry as _;
+use lumos_engine::ports::{InboundError, Registry as _};
 use lumos_http::{Client, Egress};
 use serde_json::json;
+use sha2::Sha256;
 
 use crate::Target;
 
@@ -74,8 +77,9 @@ pub(crate) const WEBHOOK: Target = Target {
     run: webhook,
     seeds: || {
         let body = r#"{"entity":"model_version","action":"created","data":{"name":"triage","version":"1"}}"#;
-        let sent = format!("d-1\n1800000000\nv1,AAAA\n{body}");
-        vec![sent.into_bytes(), b"d-1\n\n\n{}".to_vec()]
+        ["d-1\nv1,AAAA", "!\n", "!d-2\n"]
+            .map(|head| format!("{head}\n{body}").into_bytes())
+            .to_vec()
     },
 };
 
@@ -152,7 +156,7 @@ fn mlflow() -> &'static Mlflow {
     static MLFLOW: OnceLock<Mlflow> = OnceLock::new();
     MLFLOW.get_or_init(|| {
         let settings =
-            json!({"name": "mlflow", "address": "http://127.0.0.1:9", "webhook_secret": "s"});
+            json!({"name": "mlflow", "address": "http://127.0.0.1:9", "webhook_secret": SECRET});
         let settings: MlflowSettings =
             serde_json::from_value(settings).expect("because these are good settings");
         let egress = Egress {
@@ -166,29 +170,38 @@ fn mlflow() -> &'static Mlflow {
     })
 }
 
-/// Three lines are headers, the rest is the body.
+const SECRET: &str = "s";
+
+/// The first line is the delivery, the second its signature, the rest the body. A delivery that begins with `!` is
+/// signed here, so that what stands behind the signature is read as well.
 fn webhook(bytes: &[u8]) {
-    let mut parts = bytes.splitn(4, |byte| *byte == b'\n');
-    let headers = [
-        "X-MLflow-Delivery-Id",
-        "X-MLflow-Timestamp",
-        "X-MLflow-Signature",
-    ];
-    let headers: Vec<_> = headers
-        .iter()
-        .zip(&mut parts)
-        .map(|(name, value)| {
-            (
-                (*name).to_owned(),
-                String::from_utf8_lossy(value).into_owned(),
-            )
-        })
-        .collect();
+    let mut parts = bytes.splitn(3, |byte| *byte == b'\n');
+    let mut text = || String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
+    let (id, mut signature) = (text(), text());
     let body = parts.next().unwrap_or_default();
+    let signed = id.starts_with('!');
+    if signed {
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("because any length will do");
+        mac.update(format!("{id}.1800000000.").as_bytes());
+        mac.update(body);
+        signature = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
+    }
+    let headers = [
+        ("X-MLflow-Delivery-Id", id),
+        ("X-MLflow-Timestamp", "1800000000".to_owned()),
+        ("X-MLflow-Signature", signature),
+    ];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value));
     let now = Timestamp::from_second(1_800_000_000).expect("because it is a time");
     let received = mlflow().receive(&headers, body, now);
+    let received = received.expect("because this registry takes webhooks");
     assert!(
-        received.is_some_and(|received| received.is_err()),
+        signed || received.is_err(),
         "nobody who does not know the secret is believed"
     );
+    if signed {
+        let believed = !matches!(received, Err(InboundError::Signature | InboundError::Stale));
+        assert!(believed, "a good signature is refused");
+    }
 }
