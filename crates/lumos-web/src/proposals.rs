@@ -5,7 +5,7 @@ use lumos_domain::{
     actor::{Caller, Scope},
     command::{Command, decide},
     facts::ModeScope,
-    id::{PersonId, ProposalId},
+    id::{BundleName, PersonId, ProposalId},
     proposal::{Governed, Waiting},
     refusal::Refusal,
     world::Halt,
@@ -138,7 +138,8 @@ async fn says(app: &App, change: &Governed) -> Result<String, Problem> {
             name(app, person).await?
         ),
         Governed::RegisterModel(register) => {
-            let policies: Vec<_> = register.facts.policies.iter().map(|p| p.as_str()).collect();
+            let policies = register.facts.policies.iter().map(BundleName::as_str);
+            let policies: Vec<_> = policies.collect();
             format!(
                 "register model {} with tier {}, held against {}, owned by {}",
                 register.model,
