@@ -1,5 +1,7 @@
 //! `lumos check`: is it healthy, who could not sign, what waits?
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
@@ -87,9 +89,7 @@ fn govern(people: &[Value], roles: &[Value]) -> Vec<String> {
             && person["suspended"] == false
             && held.iter().any(|role| governing.contains(&role))
     };
-    let logins = people
-        .iter()
-        .filter(may)
-        .map(|p| text(p, "login").to_owned());
-    logins.collect()
+    let logins = people.iter().filter(may);
+    let logins: BTreeSet<_> = logins.map(|p| text(p, "login").to_owned()).collect();
+    logins.into_iter().collect()
 }

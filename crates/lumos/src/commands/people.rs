@@ -45,21 +45,7 @@ pub(super) async fn user(user: User, remote: &Remote, out: &Out) -> Result<Said>
             name,
             service,
         } => add(remote, out, &login, &name, service).await,
-        User::Invite { login } => {
-            let path = format!("/api/v1/people/{}/password", person(remote, &login).await?);
-            let password = first_password();
-            let done = remote.put(&path, &json!({ "password": password })).await?;
-            let sentence = format!("first password of {login}, shown this once: {password}");
-            let proposal = &done["proposal"];
-            out.tell(
-                &sentence,
-                &json!({ "login": login, "password": password, "proposal": proposal }),
-            );
-            if proposal.is_string() && !out.json {
-                out.done(&done)?;
-            }
-            Ok(Said::Yes)
-        }
+        User::Invite { login } => invite(remote, out, &login).await,
         User::Password => {
             let (current, new) = (
                 line_of_input("the present password")?,
@@ -91,6 +77,22 @@ pub(super) async fn user(user: User, remote: &Remote, out: &Out) -> Result<Said>
 /// A password for somebody who then chooses their own.
 fn first_password() -> String {
     lumos_engine::secret::secret(&OsEntropy)[..24].to_owned()
+}
+
+async fn invite(remote: &Remote, out: &Out, login: &str) -> Result<Said> {
+    let path = format!("/api/v1/people/{}/password", person(remote, login).await?);
+    let password = first_password();
+    let done = remote.put(&path, &json!({ "password": password })).await?;
+    let sentence = format!("first password of {login}, shown this once: {password}");
+    let proposal = &done["proposal"];
+    out.tell(
+        &sentence,
+        &json!({ "login": login, "password": password, "proposal": proposal }),
+    );
+    if proposal.is_string() && !out.json {
+        out.done(&done)?;
+    }
+    Ok(Said::Yes)
 }
 
 async fn add(remote: &Remote, out: &Out, login: &str, name: &str, service: bool) -> Result<Said> {

@@ -24,6 +24,7 @@ mod mlflow;
 mod offline;
 mod outages;
 mod people;
+mod proposals;
 mod settings;
 mod speed;
 mod world;
