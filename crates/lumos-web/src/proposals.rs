@@ -115,9 +115,9 @@ async fn says(app: &App, change: &Governed) -> Result<String, Problem> {
                 ModeScope::Every => "every system without a mode of its own".to_owned(),
                 ModeScope::System(system) => format!("system {system}"),
             };
-            let until = set
-                .until
-                .map_or(String::new(), |until| format!(" until {until}"));
+            let until = set.until.map_or(String::new(), |until| {
+                until.strftime(" until %Y-%m-%d %H:%M UTC").to_string()
+            });
             let reason = app.unseal(&set.reason).await?;
             format!(
                 "only {} in {} for {systems}{until}, because: {reason}",
