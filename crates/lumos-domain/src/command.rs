@@ -7,12 +7,11 @@ use jiff::Timestamp;
 use crate::{
     actor::{Actor, Caller, Grant, Right},
     event::{AcquisitionFailed, DenialRecorded, EvidenceRecorded},
-    facts::{Binding, Cause, ReportFacts},
+    facts::{Cause, ReportFacts},
     id::{
         AgentRef, AssignmentId, Digest, Environment, ModelName, PersonId, ProposalId, ReleaseId,
         ReviewId, SystemName, TokenId,
     },
-    model,
     org::{self, Genesis},
     person::{self, AddPerson, IssueToken, authorise},
     proposal::{self, Governed},
@@ -62,11 +61,6 @@ pub enum Command {
     RevokeToken {
         person: PersonId,
         token: TokenId,
-    },
-
-    BindModel {
-        model: ModelName,
-        binding: Binding,
     },
 
     DetectCandidate(DetectCandidate),
@@ -178,13 +172,14 @@ fn allowed(world: &World, caller: &Caller, command: &Command) -> Result<(), Halt
         C::LeaveSandbox { .. } => everywhere(Right::Govern),
         C::Govern(change) => change.allowed(world, caller),
         // Who may depends on what is proposed.
-        C::ConfirmProposal { .. } | C::DeclineProposal { .. } => may_sign(world, caller),
+        C::ConfirmProposal { .. } | C::DeclineProposal { .. } | C::Sign(_) => {
+            person::signer(world, caller).map(|_| ())
+        }
         C::AddPerson(_) | C::SuspendPerson { .. } | C::RevokeRole { .. } => {
             everywhere(Right::ManagePeople)
         }
         C::RevokeToken { person, .. } => person::own_or_managed(world, caller, person),
         C::IssueToken(issue) => may_issue(world, caller, &issue.person),
-        C::BindModel { model, .. } => on_model(Right::ManageModels, model),
         C::DetectCandidate(detect) => {
             let agent = matches!(caller.actor, Actor::Agent(_));
             on_model(
@@ -197,7 +192,11 @@ fn allowed(world: &World, caller: &Caller, command: &Command) -> Result<(), Halt
             Actor::Agent(_) => everywhere(Right::Detect),
             _ => on_model(Right::Submit, &release.model),
         },
-        C::ClaimAuthorship { .. } | C::Sign(_) => may_sign(world, caller),
+        C::ClaimAuthorship { release, .. } => {
+            person::signer(world, caller)?;
+            // A claim keeps its author from signing: it is not for an account that could sign nothing.
+            on_model(Right::Submit, &release.model)
+        }
         C::WithdrawRelease { release, .. } | C::RequestGate { release, .. } => {
             on_model(Right::Submit, &release.model)
         }
@@ -216,17 +215,6 @@ fn allowed(world: &World, caller: &Caller, command: &Command) -> Result<(), Halt
             _ => on_model(Right::Operate, &approval.model),
         },
         C::RecordDenial(_) => everywhere(Right::Observe),
-    }
-}
-
-/// A person signs as themselves; with a token only if it was made for signing.
-fn may_sign(world: &World, caller: &Caller) -> Result<(), Halt> {
-    person::human(world, caller)?;
-    match &caller.limited_to {
-        Some(rights) if !rights.contains(&Right::Sign) => {
-            Err(Refusal::NotAllowed { right: Right::Sign }.into())
-        }
-        _ => Ok(()),
     }
 }
 
@@ -263,7 +251,6 @@ fn consequences(
         C::RevokeRole { person, grant } => person::revoke_grant(world, person, grant),
         C::IssueToken(issue) => person::issue_token(world, issue, now),
         C::RevokeToken { person, token } => person::revoke_token(world, person, token),
-        C::BindModel { model, binding } => model::bind(world, model, binding),
         C::DetectCandidate(detect) => release::detect(world, caller, detect),
         C::IdentifyRelease(identify) => release::identify(world, caller, identify),
         C::RecordAcquisitionFailure { release, failure } => {

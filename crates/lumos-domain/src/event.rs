@@ -475,6 +475,8 @@ events! {
         change: Governed,
         /// Until when a second person can confirm it.
         until: Timestamp,
+        /// SHA-256 of what it would replace, as it was then.
+        replaces: Digest,
     }
     /// A second person confirmed; the change stands in the entries before this one.
     ProposalConfirmed = "lumos.proposal.confirmed.v1" {

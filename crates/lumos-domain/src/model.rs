@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::{
     event::{BundlePublished, Event, ModelBound, ModelRegistered, ModelTierSet},
@@ -54,6 +55,28 @@ impl Model {
     #[must_use]
     pub fn effective_tier(&self) -> ModelTier {
         self.tier.unwrap_or(ModelTier::High)
+    }
+
+    /// Where `binding` would be: the one that it would take the place of.
+    pub(crate) fn bound_at(&self, binding: &Binding) -> Option<&Binding> {
+        let place = |b: &Binding| (b.registry.clone(), b.name.clone(), b.environment.clone());
+        self.bindings
+            .iter()
+            .find(|known| place(known) == place(binding))
+    }
+
+    /// What stands of it that [`RegisterModel`] would replace, in its shape.
+    pub(crate) fn as_registered(&self) -> Value {
+        match &self.owner {
+            None => Value::Null,
+            Some(owner) => json!({
+                "facts": {
+                    "owner": owner, "data_owner": self.data_owner, "purpose": self.purpose,
+                    "unit": self.unit, "frameworks": self.frameworks, "policies": self.policies,
+                },
+                "tier": self.tier,
+            }),
+        }
     }
 
     pub(crate) fn apply(&mut self, event: &Event) {

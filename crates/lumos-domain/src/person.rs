@@ -86,6 +86,8 @@ impl Person {
             Event::CredentialSet(e) => {
                 self.credential = Some(e.hash);
                 self.must_change = e.by_other;
+                // Whoever knew the old password may have drawn tokens with it.
+                self.tokens.clear();
             }
             Event::TokenIssued(e) => {
                 let token = Token {
@@ -142,6 +144,9 @@ pub fn authorise(
             if !person.is_active() || person.service != matches!(caller.actor, Actor::Service(_)) {
                 return Err(Refusal::Suspended.into());
             }
+            if person.must_change {
+                return Err(Refusal::PasswordKnown.into());
+            }
             let org = world.org()?;
             let model = match model {
                 Some(name) => Some((name, world.model(name)?)),
@@ -159,20 +164,40 @@ pub fn authorise(
     }
 }
 
-/// The signed-in person who asks; services and agents are refused.
+/// The signed-in person who asks; services and agents are refused, and so is everybody whose password
+/// somebody else knows: until they change it, it may be somebody else who asks.
 pub(crate) fn human<'a>(world: &World, caller: &'a Caller) -> Result<&'a PersonId, Halt> {
     let id = caller.person().ok_or(Refusal::NotAPerson)?;
-    if world.person(id)?.is_active_human() {
-        Ok(id)
-    } else {
+    let person = world.person(id)?;
+    if !person.is_active_human() {
         Err(Refusal::Suspended.into())
+    } else if person.must_change {
+        Err(Refusal::PasswordKnown.into())
+    } else {
+        Ok(id)
+    }
+}
+
+/// A person who signs, as themselves; with a token only if it was made for signing.
+pub(crate) fn signer<'a>(world: &World, caller: &'a Caller) -> Result<&'a PersonId, Halt> {
+    match &caller.limited_to {
+        Some(rights) if !rights.contains(&Right::Sign) => {
+            Err(Refusal::NotAllowed { right: Right::Sign }.into())
+        }
+        _ => human(world, caller),
     }
 }
 
 /// One's own password and tokens need no right; anybody else's need `manage-people`.
 pub(crate) fn own_or_managed(world: &World, caller: &Caller, whose: &PersonId) -> Result<(), Halt> {
+    // Also while somebody else knows the password: changing it is what ends that.
     if caller.person() == Some(whose) && caller.limited_to.is_none() {
-        return human(world, caller).map(|_| ());
+        let may = world.person(whose)?.is_active_human();
+        return if may {
+            Ok(())
+        } else {
+            Err(Refusal::Suspended.into())
+        };
     }
     authorise(world, caller, Right::ManagePeople, None)
 }

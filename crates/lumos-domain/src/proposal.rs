@@ -6,11 +6,12 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::{
     actor::{Actor, Caller, Grant, Right},
     event::{Event, ProposalConfirmed, ProposalDeclined, ProposalMade},
-    facts::BundleRef,
+    facts::{Binding, BundleRef},
     id::{Digest, ModelName, PersonId, ProposalId, RoleName},
     model::{self, RegisterModel},
     org::{self, SetMode},
@@ -26,6 +27,9 @@ use crate::{
 
 /// How long a proposal waits for a second person, in hours (14 days).
 pub const WAIT_HOURS: i64 = 14 * 24;
+
+/// Hex digits of a proposal's id: 160 bits of the hash.
+const ID_DIGITS: usize = 40;
 
 /// A change of what decides who signs or what runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +73,13 @@ pub enum Governed {
         /// Why.
         rationale: Sealed,
     },
+    /// A model is bound to a name in a registry.
+    BindModel {
+        /// The model.
+        model: ModelName,
+        /// Where its versions appear, whom they are for, which alias follows.
+        binding: Binding,
+    },
     /// A bundle version is published.
     PublishBundle(BundleRef),
     /// A system is defined or changed.
@@ -91,6 +102,8 @@ pub struct Waiting {
     pub change: Governed,
     /// Until when it can be confirmed.
     pub until: Timestamp,
+    /// What it would have replaced, hashed.
+    pub replaces: Digest,
 }
 
 impl Proposal {
@@ -101,6 +114,7 @@ impl Proposal {
                     by: e.person.clone(),
                     change: e.change.clone(),
                     until: e.until,
+                    replaces: e.replaces,
                 });
             }
             Event::ProposalConfirmed(_) | Event::ProposalDeclined(_) => self.waiting = None,
@@ -118,7 +132,60 @@ impl Governed {
         let unsayable = |problem: String| Halt::from(Refusal::BadRules { problem });
         let bytes = serde_json::to_vec(self).map_err(|error| unsayable(error.to_string()))?;
         let hex = Digest::of(&bytes).hex();
-        hex[..20].parse().map_err(|_| unsayable(hex))
+        hex[..ID_DIGITS].parse().map_err(|_| unsayable(hex))
+    }
+
+    /// What it would replace as things are, in the shape of the change itself; nothing where there is nothing.
+    /// For telling what would change, and for noticing that it is no longer what was proposed.
+    ///
+    /// # Errors
+    /// [`Halt::Need`] when something must be loaded first.
+    pub fn replaces(&self, world: &World) -> Result<Value, Halt> {
+        let value = |value: serde_json::Result<Value>| value.unwrap_or_default();
+        Ok(match self {
+            Self::DefineGate(gate) => value(serde_json::to_value(
+                world.org()?.gates.get(&gate.environment),
+            )),
+            Self::SetReviewRules(_) => value(serde_json::to_value(&world.org()?.rules)),
+            Self::DefineRole { role, .. } => match world.org()?.roles.get(role) {
+                Some(rights) => json!({ "role": role, "rights": rights }),
+                None => Value::Null,
+            },
+            Self::SetMode(set) => {
+                let place = (set.scope.clone(), set.environment.clone());
+                match world.org()?.modes.get(&place) {
+                    Some(now) => json!({
+                        "scope": set.scope, "environment": set.environment, "mode": now.mode,
+                        "until": now.until,
+                    }),
+                    None => Value::Null,
+                }
+            }
+            Self::GrantRole { grant, .. } => {
+                // What the role gives is what is handed out.
+                json!({ "rights": world.org()?.roles.get(&grant.role) })
+            }
+            Self::SetCredential { person, .. } => {
+                json!({ "person": person, "hash": world.person(person)?.credential })
+            }
+            Self::RegisterModel(register) => world.model(&register.model)?.as_registered(),
+            Self::SetModelTier { model, .. } => {
+                json!({ "model": model, "tier": world.model(model)?.tier })
+            }
+            Self::BindModel { model, binding } => {
+                let bound = world.model(model)?.bound_at(binding);
+                bound.map_or(Value::Null, |now| json!({ "model": model, "binding": now }))
+            }
+            Self::PublishBundle(bundle) => {
+                value(serde_json::to_value(&world.bundle(&bundle.name)?.current))
+            }
+            Self::DefineSystem(define) => world.system(&define.system)?.as_defined(),
+        })
+    }
+
+    fn digest_of_replaced(&self, world: &World) -> Result<Digest, Halt> {
+        let text = self.replaces(world)?.to_string();
+        Ok(Digest::of(text.as_bytes()))
     }
 
     /// Whether `caller` may ask for this.
@@ -134,7 +201,7 @@ impl Governed {
             Self::GrantRole { .. } => everywhere(Right::ManagePeople),
             Self::SetCredential { person, .. } => person::own_or_managed(world, caller, person),
             Self::RegisterModel(register) => on_model(&register.model),
-            Self::SetModelTier { model, .. } => on_model(model),
+            Self::SetModelTier { model, .. } | Self::BindModel { model, .. } => on_model(model),
             Self::PublishBundle(_) => everywhere(Right::PublishPolicy),
         }
     }
@@ -161,6 +228,7 @@ impl Governed {
                 tier,
                 rationale,
             } => model::set_tier(world, model, *tier, *rationale),
+            Self::BindModel { model, binding } => model::bind(world, model, binding),
             Self::PublishBundle(bundle) => model::publish_bundle(world, bundle),
             Self::DefineSystem(define) => system::define(world, define),
         }
@@ -172,6 +240,7 @@ impl Governed {
             Self::DefineGate(_)
             | Self::SetReviewRules(_)
             | Self::GrantRole { .. }
+            | Self::BindModel { .. }
             | Self::PublishBundle(_) => true,
             Self::DefineRole { role, rights } => {
                 let held = world.org()?.roles.get(role);
@@ -203,9 +272,15 @@ pub(crate) fn govern(
     }
     let by = person::human(world, caller)?;
     let id = change.proposal()?;
+    let replaces = change.digest_of_replaced(world)?;
     if let Some(waiting) = &world.proposal(&id)?.waiting
         && now < waiting.until
+        && waiting.replaces == replaces
     {
+        if waiting.change != *change {
+            // Never met: two changes with one hash.
+            return Err(Refusal::ProposalOutdated.into());
+        }
         return if waiting.by == *by {
             Ok(Vec::new())
         } else {
@@ -216,6 +291,7 @@ pub(crate) fn govern(
         person: by.clone(),
         change: change.clone(),
         until: now + SignedDuration::from_hours(WAIT_HOURS),
+        replaces,
     };
     Ok(vec![(Stream::Proposal(id), made.into())])
 }
@@ -228,7 +304,7 @@ pub(crate) fn confirm(
     now: Timestamp,
 ) -> Result<Decided, Halt> {
     let waiting = waiting(world, id)?;
-    let second = person::human(world, caller)?;
+    let second = person::signer(world, caller)?;
     if *second == waiting.by {
         return Err(Refusal::NeedsSecondPerson.into());
     }
@@ -240,6 +316,9 @@ pub(crate) fn confirm(
     }
     if now >= waiting.until {
         return Err(Refusal::ProposalExpired.into());
+    }
+    if waiting.change.digest_of_replaced(world)? != waiting.replaces {
+        return Err(Refusal::ProposalOutdated.into());
     }
     let first = Caller::new(Actor::Person(waiting.by.clone()));
     match waiting.change.allowed(world, &first) {

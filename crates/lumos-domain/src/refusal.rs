@@ -132,6 +132,9 @@ refusals! {
     NeedsSecondPerson = "needs-second-person", "this needs a second person; you asked for it yourself";
     /// Nobody confirmed it in time.
     ProposalExpired = "proposal-expired", "nobody confirmed this within 14 days; propose it again";
+    /// What it would replace is no longer what it was.
+    ProposalOutdated = "proposal-outdated",
+        "what this would replace has changed since it was proposed; look at it again and propose it anew";
     /// Its proposer lost the right to it.
     ProposerGone = "proposer-gone", "whoever proposed this may no longer ask for it; propose it yourself";
     /// The second founder could confirm nothing.
@@ -144,7 +147,7 @@ refusals! {
     OwnRole = "own-role", "nobody grants a role to themselves; ask somebody else who holds `manage-people`";
     /// The password is known to somebody else.
     PasswordKnown = "password-known",
-        "your password was set by somebody else; change it before you sign";
+        "your password was set by somebody else; change it first: until then it may be somebody else who asks";
     /// The submission names artifacts that are not this version's.
     WrongSource { problem: String } = "wrong-source", "this submission cannot be taken: {problem}";
     /// A free-text field is empty.

@@ -225,10 +225,7 @@ pub(crate) fn sign(
     sign: &Sign,
     now: Timestamp,
 ) -> Result<Decided, Halt> {
-    let signer = person::human(world, caller)?.clone();
-    if world.person(&signer)?.must_change {
-        return Err(Refusal::PasswordKnown.into());
-    }
+    let signer = person::signer(world, caller)?.clone();
     let release = release::active(world, &sign.review.release())?;
     let review = world.review(&sign.review)?;
     let (true, Some(record), Some(hash)) = (review.is_open(), &review.record, review.record_hash)

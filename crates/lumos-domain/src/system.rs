@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::{
     actor::Caller,
@@ -11,7 +12,7 @@ use crate::{
         Event, PromotionFailed, PromotionIntended, PromotionObserved, ReleasesAssigned,
         ResumeRequested, SystemDefined, SystemResumed, SystemStopped,
     },
-    facts::{Assigned, OutageChoice, PromotionOrder},
+    facts::{AgentOutage, Assigned, OutageChoice, PromotionOrder},
     id::{AgentName, AgentRef, AssignmentId, Environment, PersonId, ReviewId, SystemName},
     person,
     refusal::Refusal,
@@ -43,6 +44,21 @@ pub struct System {
 }
 
 impl System {
+    /// What stands of it that [`DefineSystem`] would replace, in its shape.
+    pub(crate) fn as_defined(&self) -> Value {
+        let outage = self.outage.iter();
+        let outage = outage.map(|(environment, choice)| AgentOutage {
+            environment: environment.clone(),
+            choice: *choice,
+        });
+        match &self.owner {
+            None => Value::Null,
+            Some(owner) => json!({ "facts": {
+                "owner": owner, "agents": self.agents, "outage": outage.collect::<Vec<_>>(),
+            }}),
+        }
+    }
+
     pub(crate) fn apply(&mut self, event: &Event) {
         match event {
             Event::SystemDefined(e) => {

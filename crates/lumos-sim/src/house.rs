@@ -182,6 +182,6 @@ fn work(bundle: BundleRef, sealer: &mut Sealer<'_>) -> Result<[Command; 3]> {
     Ok([
         Governed::DefineSystem(system).into(),
         Governed::RegisterModel(register).into(),
-        Command::BindModel { model, binding },
+        Governed::BindModel { model, binding }.into(),
     ])
 }

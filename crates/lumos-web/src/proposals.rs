@@ -1,4 +1,7 @@
-//! A proposal as its second person must understand it: what would change, in words. For the API and the pages.
+//! A proposal as its second person must understand it: what would change, in words and value by value. For the
+//! API and the pages.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use lumos_domain::{
@@ -8,10 +11,13 @@ use lumos_domain::{
     id::{BundleName, PersonId, ProposalId},
     proposal::{Governed, Waiting},
     refusal::Refusal,
+    seal::Sealed,
     world::Halt,
 };
 use lumos_engine::views::{self, people};
+use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::{app::App, problem::Problem};
 
@@ -22,14 +28,25 @@ pub struct Told {
     pub proposal: ProposalId,
     /// What it would do.
     pub says: String,
-    /// The name of its proposer.
+    /// The name and login of its proposer.
     pub by: String,
     /// Until when it waits.
     pub until: Timestamp,
     /// Why the reader cannot confirm it, if so.
     pub refused: Option<Refusal>,
-    /// The change as data, sealed texts as commitments.
-    pub change: Value,
+    /// Every value that would become another one.
+    pub differences: Vec<Difference>,
+}
+
+/// One value that would become another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Difference {
+    /// Which, as a path of names.
+    pub what: String,
+    /// What it is; absent where there is nothing.
+    pub is: Option<String>,
+    /// What it would be; absent where there would be nothing.
+    pub would_be: Option<String>,
 }
 
 /// Tells `caller` about a proposal; `None` when it does not wait any more.
@@ -45,29 +62,118 @@ pub async fn tell(
     let confirm = Command::ConfirmProposal {
         proposal: proposal.clone(),
     };
-    let (waiting, refused) = app
+    let seen = app
         .door
         .ask(|world| {
-            let waiting = world.proposal(proposal)?.waiting.clone();
+            let Some(waiting) = world.proposal(proposal)?.waiting.clone() else {
+                return Ok(None);
+            };
+            let replaces = waiting.change.replaces(world)?;
             let refused = match decide(world, caller, &confirm, now) {
                 Ok(_) => None,
                 Err(Halt::Refused(refusal)) => Some(refusal),
                 Err(need @ Halt::Need(_)) => return Err(need),
             };
-            Ok((waiting, refused))
+            Ok(Some((waiting, replaces, refused)))
         })
         .await?;
-    let Some(Waiting { by, change, until }) = waiting else {
+    let Some((waiting, replaces, refused)) = seen else {
         return Ok(None);
     };
+    let Waiting {
+        by, change, until, ..
+    } = waiting;
     Ok(Some(Told {
         proposal: proposal.clone(),
         says: says(app, &change).await?,
         by: name(app, &by).await?,
         until,
         refused,
-        change: serde_json::to_value(&change).unwrap_or_default(),
+        differences: differences(app, &replaces, &change).await?,
     }))
+}
+
+/// What would become something else, value by value.
+async fn differences(
+    app: &App,
+    replaces: &Value,
+    change: &Governed,
+) -> Result<Vec<Difference>, Problem> {
+    let proposed = serde_json::to_value(change).unwrap_or_default();
+    // `{"grant_role": {…}}`: the word is told by the sentence.
+    let proposed = proposed.as_object().and_then(|o| o.values().next());
+    let (mut before, mut after) = (BTreeMap::new(), BTreeMap::new());
+    flatten("", replaces, &mut before);
+    flatten("", proposed.unwrap_or(&Value::Null), &mut after);
+    if let Governed::GrantRole { .. } = change {
+        // What the role gives is handed out with it.
+        after.extend(before.remove_entry("rights"));
+    }
+    if !before.is_empty() {
+        // Its name is in the sentence.
+        after.retain(|what, _| !["model", "system"].contains(&what.as_str()));
+        before.retain(|what, _| !["model", "system"].contains(&what.as_str()));
+    }
+    let secret = matches!(change, Governed::SetCredential { .. });
+    let paths: BTreeSet<String> = before.keys().chain(after.keys()).cloned().collect();
+    let mut found = Vec::new();
+    for what in paths {
+        let (is, would_be) = (before.get(&what), after.get(&what));
+        if is != would_be {
+            found.push(Difference {
+                is: shown(app, is, secret).await?,
+                would_be: shown(app, would_be, secret).await?,
+                what,
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// The values of `value` by their paths; a list is one value, an empty one none.
+fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, Value>) {
+    match value {
+        Value::Object(fields) if !fields.contains_key("sealed") => {
+            for (key, inner) in fields {
+                let path = if path.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{path}.{key}")
+                };
+                flatten(&path, inner, into);
+            }
+        }
+        Value::Null => {}
+        other => {
+            into.insert(path.to_owned(), other.clone());
+        }
+    }
+}
+
+async fn shown(app: &App, value: Option<&Value>, secret: bool) -> Result<Option<String>, Problem> {
+    let Some(value) = value else { return Ok(None) };
+    let text = match (serde_json::from_value::<Sealed>(value.clone()), value) {
+        (Ok(_), _) if secret => "(a password)".to_owned(),
+        (Ok(sealed), _) => app.unseal(&sealed).await?,
+        (Err(_), Value::String(text)) => named(app, text).await?,
+        (Err(_), Value::Array(items)) => {
+            let items = items.iter().map(|item| match item {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            });
+            items.collect::<Vec<_>>().join(", ")
+        }
+        (Err(_), other) => other.to_string(),
+    };
+    Ok(Some(text))
+}
+
+/// The name and login of a person where the text is the id of one, else the text.
+async fn named(app: &App, text: &str) -> Result<String, Problem> {
+    match text.parse::<PersonId>() {
+        Ok(person) if text.starts_with("p-") => name(app, &person).await,
+        _ => Ok(text.to_owned()),
+    }
 }
 
 /// How many proposals wait for `caller` to confirm them.
@@ -76,25 +182,23 @@ pub async fn tell(
 /// When the store fails.
 pub async fn count_for(app: &App, caller: &Caller) -> Result<usize, Problem> {
     let now = app.door.ports().clock.now();
-    let waiting = views::proposals::waiting(&*app.door.ports().store, now).await?;
-    let mine = app.door.ask(|world| {
-        let mut mine = 0;
-        for row in &waiting {
-            let proposal = row.proposal.clone();
-            match decide(world, caller, &Command::ConfirmProposal { proposal }, now) {
-                Ok(_) => mine += 1,
-                Err(Halt::Refused(_)) => {}
-                Err(need @ Halt::Need(_)) => return Err(need),
-            }
-        }
-        Ok(mine)
-    });
-    Ok(mine.await?)
+    let mut mine = 0;
+    for row in views::proposals::waiting(&*app.door.ports().store, now).await? {
+        let proposal = row.proposal;
+        let confirm = Command::ConfirmProposal { proposal };
+        let asked = app.door.ask(|world| decide(world, caller, &confirm, now));
+        mine += usize::from(asked.await.is_ok());
+    }
+    Ok(mine)
 }
 
+/// Names are free text; the login tells whose account it is.
 async fn name(app: &App, person: &PersonId) -> Result<String, Problem> {
     match people::by_id(&*app.door.ports().store, person).await? {
-        Some(row) => app.unseal(&row.name).await,
+        Some(row) => {
+            let (name, login) = (app.unseal(&row.name).await?, app.unseal(&row.login).await?);
+            Ok(format!("{name} ({login})"))
+        }
         None => Ok(person.to_string()),
     }
 }
@@ -141,7 +245,7 @@ async fn says(app: &App, change: &Governed) -> Result<String, Problem> {
             let policies = register.facts.policies.iter().map(BundleName::as_str);
             let policies: Vec<_> = policies.collect();
             format!(
-                "register model {} with tier {}, held against {}, owned by {}",
+                "register or describe model {} with tier {}, held against {}, owned by {}",
                 register.model,
                 register.tier,
                 policies.join(", "),
@@ -154,14 +258,18 @@ async fn says(app: &App, change: &Governed) -> Result<String, Problem> {
             rationale,
         } => {
             let rationale = app.unseal(rationale).await?;
-            format!("lower the tier of model {model} to {tier}, because: {rationale}")
+            format!("set the tier of model {model} to {tier}, because: {rationale}")
         }
+        Governed::BindModel { model, binding } => format!(
+            "bind model {model} to `{}` in registry {} for {}",
+            binding.name, binding.registry, binding.environment
+        ),
         Governed::PublishBundle(bundle) => format!(
             "publish version {} of bundle {} ({})",
             bundle.version, bundle.name, bundle.digest
         ),
         Governed::DefineSystem(define) => format!(
-            "let system {} go on by other rules than now when LUMOS cannot be reached",
+            "define system {}, and how it goes on when LUMOS cannot be reached",
             define.system
         ),
     })

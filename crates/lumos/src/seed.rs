@@ -356,11 +356,11 @@ impl<'a> Plan<'a> {
             rationale,
         };
         commands.push(Governed::RegisterModel(register).into());
-        let bind = |binding: &Binding| Command::BindModel {
+        let bind = |binding: &Binding| Governed::BindModel {
             model: model.clone(),
             binding: binding.clone(),
         };
-        commands.extend(new.bindings.iter().map(bind));
+        commands.extend(new.bindings.iter().map(bind).map(Command::from));
         Ok(())
     }
 }

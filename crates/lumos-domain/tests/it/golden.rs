@@ -9,12 +9,13 @@ use lumos_domain::{
     actor::{Grant, Right, Scope},
     event::ProposalMade,
     facts::ModeScope,
+    id::Digest,
     org::SetMode,
     proposal::Governed,
     words::{Mode, ModelTier},
 };
 
-use crate::acme::{bundle, gate, name, rules, sealed, triage, ward};
+use crate::acme::{binding, bundle, gate, name, rules, sealed, triage, ward};
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/events")
@@ -93,6 +94,13 @@ fn every_change_that_needs_two_has_its_file() {
                 rationale: sealed("nobody uses it"),
             },
         ),
+        (
+            "bind_model",
+            Governed::BindModel {
+                model: name("triage"),
+                binding: binding(),
+            },
+        ),
         ("publish_bundle", Governed::PublishBundle(bundle())),
         ("define_system", Governed::DefineSystem(ward())),
     ];
@@ -101,6 +109,7 @@ fn every_change_that_needs_two_has_its_file() {
             person: name("p-ada"),
             change,
             until: "2026-03-15T09:00:00Z".parse().unwrap(),
+            replaces: Digest::of(b"what it would replace"),
         });
         let file = folder().join(format!("lumos.proposal.made.v1@{shape}.json"));
         let text = fs::read_to_string(&file).unwrap_or_default();

@@ -45,10 +45,14 @@ pub(super) fn project(stream: &Stream, event: &Event, facts: &Facts) -> Vec<Stat
         Event::PersonSuspended(_) => {
             vec![statement!("UPDATE people SET suspended = 1 WHERE person = $1", id)]
         }
-        Event::CredentialSet(e) => vec![statement!(
-            "UPDATE people SET credential_seal = $1, must_change = $2 WHERE person = $3",
-            seal(&e.hash), i64::from(e.by_other), id,
-        )],
+        Event::CredentialSet(e) => vec![
+            statement!(
+                "UPDATE people SET credential_seal = $1, must_change = $2 WHERE person = $3",
+                seal(&e.hash), i64::from(e.by_other), id,
+            ),
+            // Whoever knew the old password may have drawn tokens with it.
+            statement!("DELETE FROM tokens WHERE person = $1", id),
+        ],
         Event::TokenIssued(e) => vec![statement!(
             "INSERT INTO tokens (token, person, hash_seal, purpose_seal, rights, expires_us)
              VALUES ($1, $2, $3, $4, $5, $6)",

@@ -3,7 +3,6 @@
 use axum::extract::State;
 use lumos_domain::{
     actor::Right,
-    command::Command,
     event::ModelRegistered,
     facts::{Binding, BundleRef},
     id::{ModelName, PersonId},
@@ -188,7 +187,7 @@ async fn set_tier(Path(model): Path<String>, Act(by, body): Act<NewTier>) -> Ans
     params(("model" = String, Path)),
     responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
 async fn bind(Path(model): Path<String>, Act(by, binding): Act<Binding>) -> Answer {
-    let command = Command::BindModel {
+    let command = Governed::BindModel {
         model: name(&model)?,
         binding,
     };

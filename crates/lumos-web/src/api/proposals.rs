@@ -19,7 +19,7 @@ use crate::{
     app::{App, Json, Path, text},
     auth::SignedIn,
     problem::Problem,
-    proposals::{self, Told},
+    proposals::{self, Difference, Told},
 };
 
 pub(super) fn router() -> OpenApiRouter<App> {
@@ -42,9 +42,8 @@ struct ProposalView {
     until: Timestamp,
     /// Why the caller cannot confirm it; absent when they can.
     refused: Option<String>,
-    /// The change itself, sealed texts as commitments.
-    #[schema(value_type = Object)]
-    change: serde_json::Value,
+    /// Every value that would become another one.
+    differences: Vec<Difference>,
 }
 
 impl From<Told> for ProposalView {
@@ -55,7 +54,7 @@ impl From<Told> for ProposalView {
             proposed_by: told.by,
             until: told.until,
             refused: told.refused.map(|refusal| refusal.to_string()),
-            change: told.change,
+            differences: told.differences,
         }
     }
 }

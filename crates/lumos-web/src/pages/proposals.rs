@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     app::text,
-    proposals::{Told, tell},
+    proposals::{Difference, Told, tell},
 };
 
 /// The page that the forms stand on.
@@ -36,7 +36,7 @@ pub(super) struct Shown {
     pub(super) turn: String,
     pub(super) may_confirm: bool,
     pub(super) may_decline: bool,
-    pub(super) detail: String,
+    pub(super) differences: Vec<Difference>,
 }
 
 pub(super) async fn show(visit: Visit) -> Result<Response, Oops> {
@@ -68,7 +68,7 @@ fn shown(told: Told, visit: &Visit) -> Shown {
         turn,
         may_confirm: told.refused.is_none(),
         may_decline: own || told.refused.is_none(),
-        detail: format!("{:#}", told.change),
+        differences: told.differences,
     }
 }
 
@@ -138,7 +138,11 @@ impl ProposalsPage {
             turn: hostile.into(),
             may_confirm: may,
             may_decline: true,
-            detail: hostile.into(),
+            differences: vec![Difference {
+                what: hostile.into(),
+                is: may.then(|| hostile.into()),
+                would_be: Some(hostile.into()),
+            }],
         };
         Self {
             frame: Frame::sample(),

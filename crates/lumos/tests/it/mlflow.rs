@@ -175,7 +175,7 @@ async fn bind(world: &World) {
     world.say_as("platform & risk", register).await.is(0, "");
     let bind = "model bind fraud --registry mlflow --name fraud-detector --env production --alias champion";
     world
-        .say_as("platform", bind)
+        .say_as("platform & risk", bind)
         .await
         .is(0, "lumos.model.bound.v1");
 }

@@ -186,7 +186,7 @@ async fn from_a_webhook_to_an_open_review() {
     .await;
     world.register("pager").await;
     let bind = format!("model bind pager --registry mlflow --name {NAME} --env production");
-    world.say_as("platform", &bind).await.is(0, "");
+    world.say_as("platform & risk", &bind).await.is(0, "");
     let watcher = world.person("developer").await;
     let mut entries = watcher.peer.get("/api/v1/events").lines().await.unwrap();
     let mut opened = async || {

@@ -5,6 +5,7 @@ use lumos_domain::{
     actor::{Caller, Grant, Scope},
     event::EvidenceRecorded,
     id::Digest,
+    proposal::Governed,
     refusal::Refusal,
     release::{IdentifyRelease, OWN_KINDS},
     review::Sign,
@@ -25,6 +26,15 @@ fn claims(who: &str, version: &str) -> (String, Command) {
 #[test]
 fn nobody_approves_their_own_release_administrators_included() {
     let mut acme = Acme::running();
+    // Emil reviews, and now and then he writes a release himself.
+    let develops = Governed::GrantRole {
+        person: name("emil"),
+        grant: Grant {
+            role: name("developer"),
+            scope: Scope::Organisation,
+        },
+    };
+    acme.quietly(|acme| acme.govern("ada", "lets emil develop", develops));
     acme.submit_as("ada", "2", manifest("w2", "p1", "d1"), |facts| {
         facts.claims = vec![claim("E. M.")];
     });

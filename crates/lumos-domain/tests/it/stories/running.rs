@@ -320,12 +320,12 @@ fn an_agent_uses_only_what_was_approved_for_it() {
 #[test]
 fn a_promotion_is_ordered_once_after_its_assignment() {
     let mut acme = Acme::running();
-    let bind = Command::BindModel {
+    let bind = Governed::BindModel {
         model: name("triage"),
         binding: binding(),
     };
-    acme.act("ada", "binds triage", bind.clone());
-    acme.act("ada", "binds triage", bind);
+    acme.govern("ada", "binds triage", bind.clone());
+    acme.act("ada", "binds triage", bind.into());
     acme.quietly(|acme| {
         acme.submit_as("dora", "2", manifest("w2", "p1", "d1"), |facts| {
             facts.agents = agents(&["ward/intake"]);
@@ -370,7 +370,10 @@ fn a_promotion_is_ordered_once_after_its_assignment() {
         &acme,
         r"
         ada binds triage
+          proposal proposal.made: by ada, until 2026-03-16T09:00:00Z
+        sara confirms
           model/triage model.bound
+          proposal proposal.confirmed: first ada
         ada binds triage
           nothing to do
         orchestrator promotes 2

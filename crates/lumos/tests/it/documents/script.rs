@@ -130,8 +130,11 @@ fn fits(shown: &str, said: &str) -> bool {
 
 /// Whether a word is the number of a decision or of a proposal.
 pub(super) fn is_number(word: &str) -> bool {
-    let hex = word.strip_prefix("d-").unwrap_or(word);
-    hex.len() == 20 && hex.bytes().all(|b| b.is_ascii_hexdigit())
+    let (hex, digits) = match word.strip_prefix("d-") {
+        Some(decision) => (decision, 20),
+        None => (word, 40),
+    };
+    hex.len() == digits && hex.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// Every `lumos …` and `cargo …` that stands in backticks outside of a block.
