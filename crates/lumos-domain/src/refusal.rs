@@ -139,7 +139,7 @@ refusals! {
     ProposerGone = "proposer-gone", "whoever proposed this may no longer ask for it; propose it yourself";
     /// The second founder could confirm nothing.
     FounderCannotGovern = "founder-cannot-govern",
-        "the second founder needs a role with `govern` first; otherwise nobody could confirm what needs two people";
+        "the second founder needs a role with `govern` and a password of their own first; otherwise nobody could confirm what needs two people";
     /// Evidence that only the release scanner makes.
     OwnEvidence { kind: String } = "own-evidence",
         "evidence of kind `{kind}` is made by LUMOS's own scanner only; the artifacts speak for themselves";

@@ -121,8 +121,8 @@ async fn differences(
         let (is, would_be) = (before.get(&what), after.get(&what));
         if is != would_be {
             found.push(Difference {
-                is: shown(app, is, secret).await?,
-                would_be: shown(app, would_be, secret).await?,
+                is: shown(app, &what, is, secret).await?,
+                would_be: shown(app, &what, would_be, secret).await?,
                 what,
             });
         }
@@ -150,12 +150,20 @@ fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, Value>) {
     }
 }
 
-async fn shown(app: &App, value: Option<&Value>, secret: bool) -> Result<Option<String>, Problem> {
+async fn shown(
+    app: &App,
+    what: &str,
+    value: Option<&Value>,
+    secret: bool,
+) -> Result<Option<String>, Problem> {
     let Some(value) = value else { return Ok(None) };
     let text = match (serde_json::from_value::<Sealed>(value.clone()), value) {
         (Ok(_), _) if secret => "(a password)".to_owned(),
         (Ok(sealed), _) => app.unseal(&sealed).await?,
-        (Err(_), Value::String(text)) => named(app, text).await?,
+        (Err(_), Value::String(text)) if what == "person" || what.ends_with("owner") => {
+            named(app, text).await?
+        }
+        (Err(_), Value::String(text)) => text.clone(),
         (Err(_), Value::Array(items)) => {
             let items = items.iter().map(|item| match item {
                 Value::String(text) => text.clone(),
@@ -171,8 +179,8 @@ async fn shown(app: &App, value: Option<&Value>, secret: bool) -> Result<Option<
 /// The name and login of a person where the text is the id of one, else the text.
 async fn named(app: &App, text: &str) -> Result<String, Problem> {
     match text.parse::<PersonId>() {
-        Ok(person) if text.starts_with("p-") => name(app, &person).await,
-        _ => Ok(text.to_owned()),
+        Ok(person) => name(app, &person).await,
+        Err(_) => Ok(text.to_owned()),
     }
 }
 

@@ -42,7 +42,7 @@ async fn whoever_proposes_cannot_confirm_and_whoever_confirms_sees_what() {
                 "developer",
                 "proposal list",
                 0,
-                "make Pip compliance-officer",
+                "make Pip (pip) compliance-officer",
             ),
             ("risk", &show, 0, "can sign in as them"),
             ("risk", &confirm, 0, "lumos.role.granted.v1"),

@@ -99,7 +99,7 @@ fn what_was_approved_in_a_sandbox_ends_with_it() {
         ada leaves alone
           no, bad-founders: an organisation is founded by two different people, a sandbox by one
         ada leaves with ben
-          no, founder-cannot-govern: the second founder needs a role with `govern` first; otherwise nobody could confirm what needs two people
+          no, founder-cannot-govern: the second founder needs a role with `govern` and a password of their own first; otherwise nobody could confirm what needs two people
         ada leaves with sara
           org sandbox.left
         ada leaves again
