@@ -144,6 +144,7 @@ fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, Value>) {
             }
         }
         Value::Null => {}
+        Value::Array(items) if items.is_empty() => {}
         other => {
             into.insert(path.to_owned(), other.clone());
         }

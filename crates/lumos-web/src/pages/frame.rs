@@ -19,6 +19,7 @@ use lumos_domain::{
     world::{Halt, World},
 };
 use lumos_engine::secret::{self, Sealer};
+use serde::Deserialize;
 
 use super::{assets, oops::Oops, show::When};
 use crate::{
@@ -209,6 +210,29 @@ pub(super) struct Sent<'a> {
     pub(super) password: &'a str,
     /// Everything but token, number and password.
     pub(super) content: Vec<&'a str>,
+}
+
+/// The fields of a form that asks for nothing but a reason, or not even that.
+#[derive(Debug, Deserialize)]
+pub(super) struct Reasoned {
+    #[serde(default)]
+    csrf: String,
+    #[serde(default)]
+    once: String,
+    #[serde(default)]
+    pub(super) reason: String,
+}
+
+impl Reasoned {
+    /// What it sends to do `verb` about `what`.
+    pub(super) fn sent<'a>(&'a self, verb: &'a str, what: &'a str) -> Sent<'a> {
+        Sent {
+            csrf: &self.csrf,
+            once: &self.once,
+            password: "",
+            content: vec![verb, what, &self.reason],
+        }
+    }
 }
 
 /// A commitment to nothing, for commands that are only tried out.

@@ -4,10 +4,9 @@ use askama::Template;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use lumos_domain::{command::Command, id::ProposalId, refusal::Refusal};
 use lumos_engine::views;
-use serde::Deserialize;
 
 use super::{
-    frame::{Form, Frame, Path, Sent, Visit},
+    frame::{Form, Frame, Path, Reasoned, Visit},
     oops::{Oops, paint},
     show::When,
 };
@@ -72,24 +71,13 @@ fn shown(told: Told, visit: &Visit) -> Shown {
     }
 }
 
-/// The fields of a form that settles a proposal.
-#[derive(Deserialize)]
-pub(super) struct Fields {
-    #[serde(default)]
-    csrf: String,
-    #[serde(default)]
-    once: String,
-    #[serde(default)]
-    reason: String,
-}
-
 /// Confirms what somebody else proposed.
 pub(super) async fn confirm(
     visit: Visit,
     Path(proposal): Path<ProposalId>,
-    Form(fields): Form<Fields>,
+    Form(fields): Form<Reasoned>,
 ) -> Result<Response, Oops> {
-    let sent = sent(&fields, "confirm", &proposal);
+    let sent = fields.sent("confirm", proposal.as_str());
     let command = Command::ConfirmProposal {
         proposal: proposal.clone(),
     };
@@ -100,24 +88,15 @@ pub(super) async fn confirm(
 pub(super) async fn decline(
     visit: Visit,
     Path(proposal): Path<ProposalId>,
-    Form(fields): Form<Fields>,
+    Form(fields): Form<Reasoned>,
 ) -> Result<Response, Oops> {
-    let sent = sent(&fields, "decline", &proposal);
+    let sent = fields.sent("decline", proposal.as_str());
     let decline = visit.submit(&sent, |sealer| {
         let reason = sealer.seal(text("reason", &fields.reason)?);
         let proposal = proposal.clone();
         Ok(Command::DeclineProposal { proposal, reason })
     });
     back(decline.await)
-}
-
-fn sent<'a>(fields: &'a Fields, verb: &'a str, proposal: &'a ProposalId) -> Sent<'a> {
-    Sent {
-        csrf: &fields.csrf,
-        once: &fields.once,
-        password: "",
-        content: vec![verb, proposal.as_str(), &fields.reason],
-    }
 }
 
 fn back(done: Result<(), Oops>) -> Result<Response, Oops> {
