@@ -231,7 +231,7 @@ async fn operational_rows_go_when_their_time_is_over() {
         sweep::once(&site.app).await.unwrap();
         let mut counts = Vec::new();
         for sql in [
-            "SELECT COUNT(*) FROM sessions",
+            "SELECT COUNT(*) FROM open_sessions",
             "SELECT COUNT(*) FROM deliveries",
             "SELECT COUNT(*) FROM idempotency",
             "SELECT COUNT(*) FROM decisions",
