@@ -11,4 +11,5 @@ mod contract;
 mod crash;
 mod damage;
 mod files;
+mod views;
 mod world;
