@@ -266,3 +266,17 @@ async fn operational_rows_go_when_their_time_is_over() {
         again.html
     );
 }
+
+#[tokio::test]
+async fn a_site_whose_head_is_not_signed_is_not_ready() {
+    let mut site = Site::new().await;
+    let late = site.get("/readyz").await;
+    assert_eq!(late.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(late.html.contains("head-unsigned"), "{}", late.html);
+    site.checkpoint().await;
+    let signed = site.get("/readyz").await;
+    assert_eq!(
+        (signed.status, signed.html.as_str()),
+        (StatusCode::OK, "ready\n")
+    );
+}
