@@ -18,7 +18,7 @@ use lumos_engine::{
     DoorError, LedgerEntry,
     ports::Registry,
     runtime::{Hand, HandleError, Subscriber},
-    views::{self, reviews::ReviewRow},
+    views,
 };
 
 /// The agent, with the registries it may promote in.
@@ -199,9 +199,7 @@ async fn revoke_sandbox(hand: &Hand) -> Result<(), HandleError> {
 /// Brings the open reviews, of one model or of all, up to date with what they are measured by: the
 /// organisation's rules, the model's tier, what runs now and whether its approval still holds.
 async fn renew_open(hand: &Hand, model: Option<&ModelName>) -> Result<(), HandleError> {
-    let open = views::reviews::open(&*hand.door.ports().store, -1, 10_000).await?;
-    let of_model = |row: &ReviewRow| model.is_none_or(|model| row.review.model == *model);
-    for row in open.into_iter().filter(of_model) {
+    for row in views::reviews::all_open(&*hand.door.ports().store, model).await? {
         let (release, environment) = (row.review.release(), row.review.environment);
         let step = format!(
             "renew.{}",

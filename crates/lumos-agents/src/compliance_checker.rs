@@ -97,12 +97,10 @@ impl ComplianceChecker {
     /// Checks the releases that people are looking at, of one model or of all: what they are held against or
     /// compared with changed.
     async fn check_open(&self, hand: &Hand, model: Option<&ModelName>) -> Result<(), HandleError> {
-        for row in views::reviews::open(&*hand.door.ports().store, -1, 10_000).await? {
-            if model.is_none_or(|model| row.review.model == *model) {
-                let (release, environment) = (row.review.release(), &row.review.environment);
-                self.check(hand, &release, environment, Why::Changed)
-                    .await?;
-            }
+        for row in views::reviews::all_open(&*hand.door.ports().store, model).await? {
+            let (release, environment) = (row.review.release(), &row.review.environment);
+            self.check(hand, &release, environment, Why::Changed)
+                .await?;
         }
         Ok(())
     }

@@ -54,7 +54,10 @@ pub enum NotaryError {
     /// A checkpoint could not be made.
     #[error("making a checkpoint")]
     Checkpoint(#[from] checkpoint::Error),
-    /// The store, the anchor or the key failed.
+    /// The key cannot sign.
+    #[error("signing a checkpoint")]
+    Signing(#[source] PortError),
+    /// The store or the anchor failed.
     #[error(transparent)]
     Port(#[from] PortError),
 }
@@ -68,7 +71,7 @@ impl NotaryError {
             Self::Against { .. } => "against-anchor",
             Self::Missing { .. } => "missing-anchor",
             Self::Anchored(_) => "unreadable-anchor",
-            Self::Checkpoint(_) => "checkpoint-failed",
+            Self::Checkpoint(_) | Self::Signing(_) => "checkpoint-failed",
             Self::Port(_) => "store-failed",
         }
     }
@@ -109,7 +112,8 @@ impl Notary {
             Some(note) => check(&*store, &frontier, note, key.verifier_key()).await?,
             // Only an empty ledger may begin without an anchor, and it gets one before its first entry.
             None if frontier.size() == 0 => {
-                anchor.store(&key.sign(&Checkpoint::new(origin, 0, frontier.root())?)?)?;
+                let first = Checkpoint::new(origin, 0, frontier.root())?;
+                anchor.store(&key.sign(&first).map_err(NotaryError::Signing)?)?;
             }
             None => {
                 return Err(NotaryError::Missing {
@@ -148,7 +152,7 @@ impl Notary {
     /// nothing new is published and signing is tried again.
     ///
     /// # Errors
-    /// When a checkpoint cannot be made: the process must not go on as if it had published.
+    /// When a checkpoint cannot be made or the key cannot sign it: the process must not go on as if it had published.
     pub async fn run(&self, mut stop: watch::Receiver<bool>) -> Result<(), NotaryError> {
         let mut committed = self.store.committed();
         loop {
@@ -183,7 +187,7 @@ impl Notary {
             return Ok(());
         }
         let checkpoint = Checkpoint::new(&self.origin, size, frontier.root())?;
-        let note = self.key.sign(&checkpoint)?;
+        let note = self.key.sign(&checkpoint).map_err(NotaryError::Signing)?;
         self.anchor.store(&note)?;
         self.published.send_replace(Published {
             size,

@@ -21,6 +21,7 @@ use crate::{
 };
 
 pub mod enforcement;
+pub mod lookups;
 pub mod models;
 pub mod people;
 pub mod proposals;
@@ -39,6 +40,7 @@ pub fn schema() -> Vec<&'static str> {
         reviews::SCHEMA,
         enforcement::SCHEMA,
         timers::SCHEMA,
+        lookups::SCHEMA,
     ]
     .concat()
 }
@@ -58,6 +60,7 @@ pub const TABLES: &[&str] = &[
     "approvals",
     "assignments",
     "timers",
+    "lookups",
 ];
 
 /// Entries read at a time for a rebuild.

@@ -134,10 +134,9 @@ impl<D: Borrow<RawValue> + Serialize> Envelope<'_, D> {
     /// # Errors
     /// [`Error::TooLarge`] when over 65,535 bytes; the others when the fields are not an envelope.
     pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
-        self.check()?;
         let bytes = serde_json::to_vec(self)?;
-        check_size(&bytes)?;
-        serde_json::from_str::<UniqueKeys>(self.data.borrow().get())?;
+        // INVARIANT: what is written is what every reader takes, nested as deep as it stands in the entry.
+        Envelope::<UniqueKeys>::read(&bytes)?;
         Ok(bytes)
     }
 }
@@ -149,9 +148,8 @@ impl<'a> Envelope<'a> {
     /// # Errors
     /// Any of [`Error`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
-        let envelope = Self::read(bytes)?;
-        serde_json::from_str::<UniqueKeys>(envelope.data.get())?;
-        Ok(envelope)
+        Envelope::<UniqueKeys>::read(bytes)?;
+        Ok(serde_json::from_str(text(bytes)?)?)
     }
 }
 

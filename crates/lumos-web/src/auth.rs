@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use lumos_domain::id::{Digest, PersonId, TokenId};
 use lumos_engine::{
     Door,
+    key::ServerKey,
     ports::{PortError, Statement},
     secret,
     views::people::{self, PersonRow},
@@ -33,10 +34,11 @@ mod attempts;
 mod origin;
 mod signed_in;
 
-/// The table of sessions: operational state.
-pub const SCHEMA: &[&str] = &["CREATE TABLE IF NOT EXISTS sessions (
+/// The table of sessions: operational state. Each holds for the password it was begun with, by its commitment.
+/// An earlier table, `sessions`, did not know it: who was signed in by it signs in again.
+pub const SCHEMA: &[&str] = &["CREATE TABLE IF NOT EXISTS open_sessions (
     session TEXT PRIMARY KEY, hash TEXT NOT NULL, csrf TEXT NOT NULL, person TEXT NOT NULL,
-    seen_us BIGINT NOT NULL, ends_us BIGINT NOT NULL)"];
+    password TEXT NOT NULL, seen_us BIGINT NOT NULL, ends_us BIGINT NOT NULL)"];
 
 /// The cookie of a session.
 pub const COOKIE: &str = "lumos_session";
@@ -48,6 +50,8 @@ const LONGEST: SignedDuration = SignedDuration::from_hours(12);
 const HASHES_AT_ONCE: usize = 2;
 /// How long a sign-in waits for its turn to be hashed.
 const HASH_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
+/// The longest login that is looked up; nobody has a longer one.
+const LOGIN_BYTES_MAX: usize = 256;
 /// The shortest password.
 pub const PASSWORD_CHARS_MIN: usize = 12;
 
@@ -95,30 +99,25 @@ impl Gatekeeper {
         place: &Place,
     ) -> Result<NewSession, Problem> {
         let now = door.ports().clock.now();
-        let folded = folded(login);
-        self.reserve(&folded, place, now).await?;
+        let who = counted(&door.ports().key, login);
+        self.reserve(&who, place, now).await?;
+        let checked = self.of_login(door, login, password).await;
+        let person = self.settle(&who, place, now, checked)?;
         let store = &*door.ports().store;
-        let person = people::by_login(store, &door.ports().key, login).await?;
-        let active = person.filter(|p| !p.suspended && !p.service);
-        if !self.password_fits(door, active.as_ref(), password).await? {
-            tracing::warn!("a sign-in failed");
-            return Err(wrong());
-        }
-        let person = active.ok_or_else(wrong)?;
-        self.forget(&folded, place);
         let entropy = &*door.ports().entropy;
         let session: TokenId = secret::id(entropy, "s")?;
         let (key, csrf) = (secret::secret(entropy), secret::secret(entropy));
         let ends = now + LONGEST;
         store
             .execute(vec![Statement {
-                sql: "INSERT INTO sessions (session, hash, csrf, person, seen_us, ends_us)
-                      VALUES ($1, $2, $3, $4, $5, $6)",
+                sql: "INSERT INTO open_sessions (session, hash, csrf, person, password, seen_us, ends_us)
+                      VALUES ($1, $2, $3, $4, $5, $6, $7)",
                 params: vec![
                     session.as_str().into(),
                     Digest::of(key.as_bytes()).hex().into(),
                     csrf.into(),
                     person.person.as_str().into(),
+                    begun_with(&person).into(),
                     now.into(),
                     ends.into(),
                 ],
@@ -131,7 +130,7 @@ impl Gatekeeper {
         })
     }
 
-    /// Whether `password` is that of `person`, counting the failures of the credential that asks.
+    /// Whether `password` is that of `id`, counting the failures of the person: more tokens are no more guesses.
     ///
     /// # Errors
     /// When it is wrong, or there were too many failures.
@@ -143,14 +142,69 @@ impl Gatekeeper {
         credential: &TokenId,
     ) -> Result<(), Problem> {
         let now = door.ports().clock.now();
-        let place = Place::Known(credential.to_string());
+        let place = Place::Known(id.to_string());
         self.reserve(id.as_str(), &place, now).await?;
+        let checked = self.of_person(door, id, password).await;
+        self.settle(id.as_str(), &place, now, checked)
+            .inspect_err(|problem| tracing::warn!(%credential, code = problem.code, "a password was asked for again"))?;
+        Ok(())
+    }
+
+    /// The person who may sign in by `login` and `password`.
+    async fn of_login(
+        &self,
+        door: &Door,
+        login: &str,
+        password: &str,
+    ) -> Result<Option<PersonRow>, Problem> {
+        let person = if login.len() > LOGIN_BYTES_MAX {
+            None
+        } else {
+            people::by_login(&*door.ports().store, &door.ports().key, login).await?
+        };
+        let active = person.filter(|p| !p.suspended && !p.service);
+        let fits = self.password_fits(door, active.as_ref(), password).await?;
+        Ok(active.filter(|_| fits))
+    }
+
+    /// The person `id`, if `password` is theirs.
+    async fn of_person(
+        &self,
+        door: &Door,
+        id: &PersonId,
+        password: &str,
+    ) -> Result<Option<PersonRow>, Problem> {
         let person = people::by_id(&*door.ports().store, id).await?;
-        if self.password_fits(door, person.as_ref(), password).await? {
-            self.forget(id.as_str(), &place);
-            return Ok(());
+        let fits = self.password_fits(door, person.as_ref(), password).await?;
+        Ok(person.filter(|_| fits))
+    }
+
+    /// What a try of `at` came to: only one that said that the password is wrong counts.
+    fn settle(
+        &self,
+        who: &str,
+        place: &Place,
+        at: Timestamp,
+        checked: Result<Option<PersonRow>, Problem>,
+    ) -> Result<PersonRow, Problem> {
+        let Ok(mut attempts) = self.attempts.lock() else {
+            // Nobody is let in uncounted.
+            return Err(wrong());
+        };
+        match checked {
+            Ok(Some(person)) => {
+                attempts.forget(who, place, at);
+                Ok(person)
+            }
+            Ok(None) => {
+                tracing::warn!("a sign-in failed");
+                Err(wrong())
+            }
+            Err(problem) => {
+                attempts.take_back(who, place, at);
+                Err(problem)
+            }
         }
-        Err(wrong())
     }
 
     async fn password_fits(
@@ -190,9 +244,9 @@ impl Gatekeeper {
     }
 
     /// Counts an attempt before it is made, and waits for its turn where the login is slowed.
-    async fn reserve(&self, login: &str, place: &Place, now: Timestamp) -> Result<(), Problem> {
+    async fn reserve(&self, who: &str, place: &Place, now: Timestamp) -> Result<(), Problem> {
         let asked = self.attempts.lock().map_or(Try::Refused, |mut attempts| {
-            attempts.reserve(login, place, now)
+            attempts.reserve(who, place, now)
         });
         match asked {
             Try::Now => Ok(()),
@@ -208,12 +262,19 @@ impl Gatekeeper {
             }
         }
     }
+}
 
-    fn forget(&self, login: &str, place: &Place) {
-        if let Ok(mut attempts) = self.attempts.lock() {
-            attempts.forget(login, place);
-        }
-    }
+/// The commitment of a person's present password: a session holds as long as it is the one it was begun with.
+fn begun_with(person: &PersonRow) -> String {
+    person
+        .credential
+        .map(|sealed| sealed.hex())
+        .unwrap_or_default()
+}
+
+/// What the tries of a login are counted by: of one length however long it is, and not to be read from memory.
+fn counted(key: &ServerKey, login: &str) -> String {
+    key.of(&["tries of", &folded(login)])
 }
 
 /// A login as it is looked up and counted.
@@ -242,4 +303,19 @@ pub fn hash_password(password: &str, salt: [u8; 16]) -> Result<String, Problem> 
         .hash_password_with_salt(password.as_bytes(), &salt)
         .map_err(|_| Problem::bad("short-password", "this password cannot be hashed"))?;
     Ok(hash.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_sent_as_a_login_is_not_what_is_remembered() {
+        let key = ServerKey::new([3; 32]);
+        assert_eq!(counted(&key, " Ada "), counted(&key, "ada"));
+        assert_ne!(counted(&key, "ada"), counted(&key, "bo"));
+        for login in ["ada", "", &"a".repeat(1 << 20)] {
+            assert_eq!(counted(&key, login).len(), 64);
+        }
+    }
 }

@@ -50,14 +50,14 @@ pub async fn once(app: &App) -> Result<(), PortError> {
     let tables = [
         Table {
             what: "sessions",
-            sql: "DELETE FROM sessions WHERE session IN
-                  (SELECT session FROM sessions WHERE ends_us <= $1 LIMIT $2)",
+            sql: "DELETE FROM open_sessions WHERE session IN
+                  (SELECT session FROM open_sessions WHERE ends_us <= $1 LIMIT $2)",
             before: now,
         },
         Table {
             what: "idle sessions",
-            sql: "DELETE FROM sessions WHERE session IN
-                  (SELECT session FROM sessions WHERE seen_us <= $1 LIMIT $2)",
+            sql: "DELETE FROM open_sessions WHERE session IN
+                  (SELECT session FROM open_sessions WHERE seen_us <= $1 LIMIT $2)",
             before: now - auth::IDLE,
         },
         Table {

@@ -2,8 +2,8 @@
 //! can take their place.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::Write as _,
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
@@ -41,8 +41,6 @@ pub(crate) struct Keys {
     /// For keyed hashes of what is looked up. Where it is missing another one serves as well, once the lookups
     /// are made anew.
     pub server: ServerKey,
-    /// Whether it was made just now.
-    pub server_is_new: bool,
 }
 
 impl Keys {
@@ -59,7 +57,6 @@ impl Keys {
     ) -> Result<Self> {
         let folder = data.join("keys");
         fs::create_dir_all(&folder).with_context(|| format!("making `{}`", folder.display()))?;
-        let server_is_new = !folder.join("server.hmac").exists();
         let server = seed(&folder.join("server.hmac"), entropy, true)?;
         let seed = seed(&folder.join("ledger.ed25519"), entropy, fresh)?;
         let scalar = seed_p256(&folder.join("statements.p256"), entropy, fresh)?;
@@ -69,7 +66,6 @@ impl Keys {
             ),
             statements: scalar,
             server: ServerKey::new(server),
-            server_is_new,
         })
     }
 }
@@ -97,14 +93,8 @@ fn seed(path: &Path, entropy: &dyn Entropy, fresh: bool) -> Result<[u8; 32]> {
         }
         let mut bytes = [0; 32];
         entropy.fill(&mut bytes);
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
+        write(path, hex::encode(bytes).as_bytes())
             .with_context(|| format!("writing key `{}`", path.display()))?;
-        file.write_all(hex::encode(bytes).as_bytes())?;
-        file.sync_all()?;
         return Ok(bytes);
     }
     let text =
@@ -113,4 +103,62 @@ fn seed(path: &Path, entropy: &dyn Entropy, fresh: bool) -> Result<[u8; 32]> {
     hex::decode_to_slice(text.trim(), &mut bytes)
         .with_context(|| format!("key `{}` is not 64 hex digits", path.display()))?;
     Ok(bytes)
+}
+
+/// Makes a key file, whole or not at all, and so that it is still there after a power cut: what is signed or looked
+/// up with a key outlives the process that drew it.
+fn write(path: &Path, text: &[u8]) -> io::Result<()> {
+    let unfinished = path.with_added_extension("unfinished");
+    if unfinished.exists() {
+        fs::remove_file(&unfinished)?;
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&unfinished)?;
+    file.write_all(text)?;
+    file.sync_all()?;
+    fs::rename(&unfinished, path)?;
+    // The name of the file, and of the folder that was perhaps made for it.
+    for folder in path.ancestors().skip(1).take(2) {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::edge::OsEntropy;
+
+    #[test]
+    fn a_key_is_there_whole_or_not_at_all() {
+        let data = tempfile::tempdir().unwrap();
+        let open = |fresh| Keys::open(data.path(), "ledger.acme.example", &OsEntropy, fresh);
+        let folder = data.path().join("keys");
+        fs::create_dir(&folder).unwrap();
+        // A process died while it wrote the ledger's key: the next one draws another.
+        fs::write(folder.join("ledger.ed25519.unfinished"), "0123").unwrap();
+        let first = open(true).unwrap();
+        let names = || fs::read_dir(&folder).unwrap();
+        let mut found: Vec<_> = names().map(|entry| entry.unwrap().file_name()).collect();
+        found.sort();
+        assert_eq!(found, ["ledger.ed25519", "server.hmac", "statements.p256"]);
+        for entry in names() {
+            let about = entry.unwrap().metadata().unwrap();
+            assert_eq!(
+                (about.permissions().mode() & 0o777, about.len()),
+                (0o600, 64)
+            );
+        }
+        let again = open(false).unwrap();
+        assert_eq!(
+            first.ledger.verifier_key().to_string(),
+            again.ledger.verifier_key().to_string()
+        );
+        assert_eq!(first.server.of(&["x"]), again.server.of(&["x"]));
+    }
 }

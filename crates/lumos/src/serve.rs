@@ -198,7 +198,8 @@ impl Base {
             origin,
         )
         .await?;
-        if store.needs_rebuild().await? || (keys.server_is_new && size > 0) {
+        let found_by = views::lookups::are_made_with(&*store, &ports.key).await?;
+        if store.needs_rebuild().await? || !found_by {
             rebuild(&store, &ports).await?;
         }
         let door = Door::open(ports, origin).await?;
@@ -399,12 +400,15 @@ async fn found(door: &Door, loaded: &Loaded, extras: &Extras) -> Result<BTreeMap
     Ok(shown)
 }
 
-/// Makes the decision projections anew from the ledger, sealed values and blobs.
+/// Makes the decision projections anew from the ledger, sealed values and blobs. Cut short, it is done again at the
+/// next start: which key they were made with is noted last.
 async fn rebuild(store: &SqliteStore, ports: &Ports) -> Result<()> {
-    tracing::warn!("the decision projections are made anew from the ledger");
+    if store.frontier().await?.size() > 0 {
+        tracing::warn!("the decision projections are made anew from the ledger");
+    }
     let facts = views::facts(ports).await?;
     store
         .rebuild(views::TABLES, |entry| views::meaning(entry, &facts))
         .await?;
-    Ok(())
+    Ok(views::lookups::note(store, &ports.key).await?)
 }

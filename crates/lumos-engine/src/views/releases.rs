@@ -231,22 +231,31 @@ pub async fn state_of(store: &dyn Store, id: &ReleaseId) -> Result<String, PortE
         .unwrap_or_default())
 }
 
-/// The releases in this state, oldest first, at most 10,000.
+/// Every release in this state, oldest first.
 ///
 /// # Errors
 /// When the store fails.
 pub async fn in_state(store: &dyn Store, state: &str) -> Result<Vec<ReleaseId>, PortError> {
-    let rows = store
-        .query(
-            "SELECT model, version FROM releases WHERE state = $1 ORDER BY entry LIMIT 10000",
-            vec![state.into()],
-        )
-        .await?;
     let release = |row: &Row| {
         Some(ReleaseId {
             model: row.text(0).parse().ok()?,
             version: row.text(1).parse().ok()?,
         })
     };
-    Ok(rows.iter().filter_map(release).collect())
+    let mut all = Vec::new();
+    let mut after = -1;
+    loop {
+        let rows = store
+            .query(
+                "SELECT model, version, entry FROM releases WHERE state = $1 AND entry > $2
+                 ORDER BY entry LIMIT 1000",
+                vec![state.into(), after.into()],
+            )
+            .await?;
+        let Some(last) = rows.last().and_then(|row| row.int(2)) else {
+            return Ok(all);
+        };
+        after = last;
+        all.extend(rows.iter().filter_map(release));
+    }
 }

@@ -1,10 +1,17 @@
 //! Reviews that are open or were: the inbox, and the rounds of a release.
 
 use jiff::Timestamp;
-use lumos_domain::{event::Event, id::ReviewId, stream::Stream};
+use lumos_domain::{
+    event::Event,
+    id::{ModelName, ReviewId},
+    stream::Stream,
+};
 
 use super::statement;
 use crate::ports::{PortError, Row, Statement, Store, Value};
+
+/// Rows read at a time where all are read.
+const PAGE: i64 = 1_000;
 
 pub(super) const SCHEMA: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS reviews (
@@ -103,6 +110,39 @@ pub async fn open(store: &dyn Store, after: i64, max: u32) -> Result<Vec<ReviewR
         )
         .await?;
     Ok(rows.iter().filter_map(review).collect())
+}
+
+/// Every open review, of one model or of all, oldest first.
+///
+/// # Errors
+/// When the store fails.
+pub async fn all_open(
+    store: &dyn Store,
+    model: Option<&ModelName>,
+) -> Result<Vec<ReviewRow>, PortError> {
+    let mut all = Vec::new();
+    let mut after = -1;
+    loop {
+        let rows = match model {
+            None => {
+                let sql =
+                    "SELECT review, state, depth, blocking, opened_us, due_us, entry FROM reviews
+                           WHERE state = 'open' AND entry > $1 ORDER BY entry LIMIT $2";
+                store.query(sql, vec![after.into(), PAGE.into()]).await?
+            }
+            Some(model) => {
+                let sql = "SELECT review, state, depth, blocking, opened_us, due_us, entry FROM reviews
+                           WHERE state = 'open' AND entry > $1 AND model = $2 ORDER BY entry LIMIT $3";
+                let params = vec![after.into(), model.as_str().into(), PAGE.into()];
+                store.query(sql, params).await?
+            }
+        };
+        let Some(last) = rows.last().and_then(|row| row.int(6)) else {
+            return Ok(all);
+        };
+        after = last;
+        all.extend(rows.iter().filter_map(review));
+    }
 }
 
 /// The reviews of a release, newest first.

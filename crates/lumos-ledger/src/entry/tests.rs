@@ -101,6 +101,28 @@ fn what_is_not_exactly_an_envelope_is_refused() {
 }
 
 #[test]
+fn what_is_written_is_as_deep_as_what_verifies() {
+    fn check(depth: usize, fits: bool) {
+        let data = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let text = LINE.replace(r#"{"digest": "sha256:00", "n": [1, 2.5]}"#, &data);
+        let mut written = envelope("org", 1);
+        written.data = RawValue::from_string(data).unwrap();
+        let (bytes, text) = (written.to_bytes(), text.as_bytes());
+        assert_eq!(bytes.is_ok(), fits, "{depth}");
+        assert_eq!(Envelope::parse(text).is_ok(), fits, "{depth}");
+        assert_eq!(Position::parse_strict(text).is_ok(), fits, "{depth}");
+        if let Ok(bytes) = bytes {
+            assert_eq!(bytes, text);
+        }
+    }
+    // The envelope is one level of the 127 that are read.
+    check(125, true);
+    check(126, true);
+    check(127, false);
+    check(128, false);
+}
+
+#[test]
 fn repeated_keys_are_found_among_many() {
     fn check(keys: impl Iterator<Item = u32>, unique: bool) {
         let object: Vec<String> = keys.map(|key| format!("\"k{key}\":0")).collect();

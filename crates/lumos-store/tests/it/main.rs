@@ -11,4 +11,6 @@ mod contract;
 mod crash;
 mod damage;
 mod files;
+mod notary;
+mod views;
 mod world;

@@ -1,5 +1,7 @@
 //! Is it alive, is it ready, how far are its agents, and numbers for Prometheus.
 
+use std::time::Duration;
+
 use axum::{extract::State, http::StatusCode, response::IntoResponse};
 use lumos_domain::actor::Right;
 use lumos_engine::runtime;
@@ -27,11 +29,15 @@ async fn alive() -> &'static str {
     "ok\n"
 }
 
+/// How long the signature of what is committed already may take.
+const SIGNED_WITHIN: Duration = Duration::from_secs(3);
+
 /// The ledger can be read, its head is signed, and it may be written.
 #[utoipa::path(get, path = "/readyz", tag = "health",
     responses((status = 200), (status = 503, body = Problem)))]
 async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
-    app.door.ports().store.frontier().await?;
+    let size = app.door.ports().store.frontier().await?.size();
+    signed(&app, size).await?;
     match app.door.unknown_kind() {
         None => Ok("ready\n"),
         Some(kind) => Err(Problem::new(
@@ -42,6 +48,24 @@ async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
             ),
         )),
     }
+}
+
+/// Waits until a checkpoint over `size` entries is published; nobody waits long for it where all is well.
+async fn signed(app: &App, size: u64) -> Result<(), Problem> {
+    let mut published = app.published.clone();
+    let covered = published.wait_for(|published| published.size >= size);
+    if let Ok(Ok(_)) = tokio::time::timeout(SIGNED_WITHIN, covered).await {
+        return Ok(());
+    }
+    let signed = app.published.borrow().size;
+    Err(Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "head-unsigned",
+        format!(
+            "the ledger has {size} entries, but the signed checkpoint covers only {signed}: the anchor or the disk may \
+             have failed; see the server's log"
+        ),
+    ))
 }
 
 /// Numbers in the Prometheus text format.

@@ -20,8 +20,8 @@ const WINDOW: SignedDuration = SignedDuration::from_mins(15);
 const PACE: SignedDuration = SignedDuration::from_secs(2);
 /// The longest that a slowed try waits for its turn; a longer queue is refused.
 const WAIT_MAX: SignedDuration = SignedDuration::from_secs(20);
-/// Keys remembered at most. Beyond, every login that is not among them is slowed: memory is bounded, and nobody gets
-/// in by filling it.
+/// Keys remembered at most. Beyond, what is not among them is slowed instead of counted: memory is bounded, and nobody
+/// gets in by filling it.
 const KEYS_MAX: usize = 100_000;
 
 /// Where a try comes from.
@@ -29,7 +29,7 @@ const KEYS_MAX: usize = 100_000;
 pub enum Place {
     /// A network address.
     Address(IpAddr),
-    /// A browser that signed in as this login before, or a session that does.
+    /// A browser that signed in as this login before, or the person of a session or token who is asked again.
     Known(String),
     /// Nothing is known about it.
     Unknown,
@@ -61,7 +61,8 @@ pub(super) enum Try {
     Refused,
 }
 
-/// The failures that still count.
+/// The failures that still count. Who is tried stands here by a short name that is not their login: what somebody
+/// sent is neither kept nor counted by its length.
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
     failures: HashMap<String, Vec<Timestamp>>,
@@ -70,60 +71,80 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    /// Counts a try before it is made, so that many at once cannot slip through; [`Self::forget`] takes it back.
-    pub(super) fn reserve(&mut self, login: &str, place: &Place, now: Timestamp) -> Try {
+    /// Counts a try before it is made, so that many at once cannot slip through; [`Self::forget`] and
+    /// [`Self::take_back`] undo it.
+    pub(super) fn reserve(&mut self, who: &str, place: &Place, now: Timestamp) -> Try {
         self.sweep(now);
         let known = matches!(place, Place::Known(_));
-        let (pair, everywhere) = (pair(login, place), format!("l:{login}"));
+        let [pair, from, everywhere] = keys(who, place);
         if self.count(&pair, now) >= PAIR_MAX {
             return Try::Refused;
         }
-        if !known && *place != Place::Unknown && self.count(&place.key(), now) >= PLACE_MAX {
+        if !known && *place != Place::Unknown && self.count(&from, now) >= PLACE_MAX {
             return Try::Refused;
         }
-        let unseen = self.is_full() && !self.failures.contains_key(&everywhere);
-        let slowed = !known && (unseen || self.count(&everywhere, now) >= LOGIN_MAX);
-        let turn = if slowed {
-            self.turn(login, now)
-        } else {
-            Some(Duration::ZERO)
-        };
-        let Some(wait) = turn else {
-            return Try::Refused;
-        };
-        if known || !self.is_full() {
+        let turn = if known {
             self.add(pair, now);
-        }
-        if !known && !self.is_full() {
-            self.add(place.key(), now);
-            self.add(everywhere, now);
-        }
-        if wait.is_zero() {
-            Try::Now
+            Some(Duration::ZERO)
+        } else if self.has_room_for(&[&pair, &from, &everywhere]) {
+            let slowed = self.count(&everywhere, now) >= LOGIN_MAX;
+            let turn = if slowed {
+                self.turn(&everywhere, now)
+            } else {
+                Some(Duration::ZERO)
+            };
+            if turn.is_some() {
+                for key in [pair, from, everywhere] {
+                    self.add(key, now);
+                }
+            }
+            turn
         } else {
-            Try::After(wait)
+            // What cannot be counted is paced, for the place and for the login.
+            let of_place = self.turn(&from, now);
+            of_place.and_then(|wait| Some(wait.max(self.turn(&everywhere, now)?)))
+        };
+        match turn {
+            None => Try::Refused,
+            Some(wait) if wait.is_zero() => Try::Now,
+            Some(wait) => Try::After(wait),
         }
     }
 
-    /// A success: what this place failed at before counts no longer. What others failed at does.
-    pub(super) fn forget(&mut self, login: &str, place: &Place) {
-        self.failures.remove(&pair(login, place));
-        for key in [place.key(), format!("l:{login}")] {
-            // The try that succeeded was counted as well.
-            if let Some(times) = self.failures.get_mut(&key) {
-                times.pop();
+    /// A success at a try of `at`: what this place failed at before counts no longer. What others failed at does.
+    pub(super) fn forget(&mut self, who: &str, place: &Place, at: Timestamp) {
+        self.take_back(who, place, at);
+        let [pair, ..] = keys(who, place);
+        self.failures.remove(&pair);
+    }
+
+    /// The try of `at` told nobody whether the password fits: it does not count.
+    pub(super) fn take_back(&mut self, who: &str, place: &Place, at: Timestamp) {
+        for key in keys(who, place) {
+            let Some(times) = self.failures.get_mut(&key) else {
+                continue;
+            };
+            if let Some(n) = times.iter().rposition(|time| *time == at) {
+                times.remove(n);
+            }
+            if times.is_empty() {
+                self.failures.remove(&key);
             }
         }
     }
 
-    /// The next free turn of a login that is slowed, if the queue is not too long.
-    fn turn(&mut self, login: &str, now: Timestamp) -> Option<Duration> {
-        let free = self.turns.get(login).copied().unwrap_or(now).max(now);
+    /// The next free turn of what is slowed, if its queue and the number of queues are not too long.
+    fn turn(&mut self, key: &str, now: Timestamp) -> Option<Duration> {
+        let queued = self.turns.get(key).copied();
+        if queued.is_none() && self.turns.len() >= KEYS_MAX {
+            return None;
+        }
+        let free = queued.unwrap_or(now).max(now);
         let wait = free.duration_since(now);
         if wait > WAIT_MAX {
             return None;
         }
-        self.turns.insert(login.to_owned(), free + PACE);
+        self.turns.insert(key.to_owned(), free + PACE);
         Duration::try_from(wait).ok()
     }
 
@@ -141,8 +162,9 @@ impl Attempts {
         }
     }
 
-    fn is_full(&self) -> bool {
-        self.failures.len() >= KEYS_MAX
+    /// Whether a failure can be counted under every one of `keys`.
+    fn has_room_for(&self, keys: &[&String]) -> bool {
+        self.failures.len() < KEYS_MAX || keys.iter().all(|key| self.failures.contains_key(*key))
     }
 
     /// Forgets what counts no longer, now and then.
@@ -161,8 +183,14 @@ impl Attempts {
     }
 }
 
-fn pair(login: &str, place: &Place) -> String {
-    format!("p:{}:{login}:{}", login.len(), place.key())
+/// What a try counts for: who is tried from there, the place, and who is tried from everywhere.
+fn keys(who: &str, place: &Place) -> [String; 3] {
+    let from = place.key();
+    [
+        format!("p:{}:{who}:{from}", who.len()),
+        from,
+        format!("l:{who}"),
+    ]
 }
 
 #[cfg(test)]
@@ -194,7 +222,7 @@ mod tests {
             Try::Now,
             "one wrong login locks no other"
         );
-        attempts.forget("ada", &host(2));
+        attempts.forget("ada", &host(2), at(1));
         assert_eq!(
             attempts.reserve("ada", &host(1), at(2)),
             Try::Refused,
@@ -214,7 +242,7 @@ mod tests {
             for _ in 0..PAIR_MAX {
                 assert_eq!(attempts.reserve("ada", &host(1), at(0)), Try::Now);
             }
-            attempts.forget("ada", &host(1));
+            attempts.forget("ada", &host(1), at(0));
             // What the pair failed at is forgotten; what the login and the place failed at still counts.
             attempts.failures.retain(|key, _| key.starts_with("p:"));
         }
@@ -269,13 +297,36 @@ mod tests {
     }
 
     #[test]
-    fn a_network_is_one_place_and_memory_is_bounded() {
+    fn a_try_that_told_nothing_does_not_count() {
+        let mut attempts = Attempts::default();
+        for seconds in 0..100 {
+            assert_eq!(attempts.reserve("ada", &host(1), at(seconds)), Try::Now);
+            attempts.take_back("ada", &host(1), at(seconds));
+        }
+        assert!(attempts.failures.is_empty());
+        for _ in 0..PAIR_MAX {
+            assert_eq!(attempts.reserve("ada", &host(1), at(200)), Try::Now);
+        }
+        attempts.take_back("ada", &host(1), at(199));
+        assert_eq!(
+            attempts.reserve("ada", &host(1), at(201)),
+            Try::Refused,
+            "and takes no other try back"
+        );
+    }
+
+    #[test]
+    fn a_network_is_one_place() {
         let v6 = |text: &str| Place::Address(text.parse().unwrap()).key();
         assert_eq!(v6("2001:db8:1:2::1"), v6("2001:db8:1:2:ffff::9"));
         assert_ne!(v6("2001:db8:1:2::1"), v6("2001:db8:1:3::1"));
         assert_eq!(v6("::ffff:10.0.0.1"), v6("10.0.0.1"));
+    }
+
+    #[test]
+    fn memory_is_bounded_and_what_is_not_counted_is_paced() {
         let mut attempts = Attempts::default();
-        for n in 0..u32::try_from(KEYS_MAX).unwrap() {
+        for n in 0..=u32::try_from(KEYS_MAX / 3).unwrap() {
             attempts.reserve(&n.to_string(), &host(n), at(0));
         }
         assert!(
@@ -283,15 +334,25 @@ mod tests {
             "{}",
             attempts.failures.len()
         );
-        let tries: Vec<_> = (0..20)
-            .map(|n| attempts.reserve("ada", &host(200_000 + n), at(0)))
-            .collect();
-        assert_eq!(
-            tries[..2],
-            [Try::Now, Try::After(Duration::from_secs(2))],
-            "slowed"
-        );
-        assert_eq!(tries[19], Try::Refused, "and bounded");
+        let mut paced = |who: &dyn Fn(u32) -> String, from: &dyn Fn(u32) -> Place| {
+            let tries: Vec<_> = (0..20)
+                .map(|n| attempts.reserve(&who(n), &from(n), at(0)))
+                .collect();
+            assert_eq!(
+                tries[..2],
+                [Try::Now, Try::After(Duration::from_secs(2))],
+                "slowed"
+            );
+            assert_eq!(tries[19], Try::Refused, "and bounded");
+        };
+        // An unseen login; a login that is counted, from places that are not; one unseen place that tries them all.
+        paced(&|_| "ada".to_owned(), &|n| host(200_000 + n));
+        paced(&|_| "0".to_owned(), &|n| host(300_000 + n));
+        paced(&|n| (n + 1).to_string(), &|_| host(400_000));
+        for n in 0..u32::try_from(KEYS_MAX).unwrap() {
+            attempts.reserve(&format!("more {n}"), &host(500_000 + n), at(0));
+        }
+        assert!(attempts.turns.len() <= KEYS_MAX, "{}", attempts.turns.len());
         let known = Place::Known("her browser".to_owned());
         assert_eq!(attempts.reserve("ada", &known, at(0)), Try::Now);
     }

@@ -17,7 +17,7 @@ use lumos_engine::{
 };
 use subtle::ConstantTimeEq as _;
 
-use super::{COOKIE, IDLE, origin};
+use super::{COOKIE, IDLE, begun_with, origin};
 use crate::{app::App, problem::Problem};
 
 /// Who asks, from a session cookie or a bearer credential.
@@ -80,7 +80,7 @@ async fn session(app: &App, presented: &Presented) -> Result<Option<SignedIn>, P
     let now = app.door.ports().clock.now();
     let rows = store
         .query(
-            "SELECT hash, csrf, person, seen_us, ends_us FROM sessions WHERE session = $1",
+            "SELECT hash, csrf, person, seen_us, ends_us, password FROM open_sessions WHERE session = $1",
             vec![presented.id.as_str().into()],
         )
         .await?;
@@ -98,11 +98,13 @@ async fn session(app: &App, presented: &Presented) -> Result<Option<SignedIn>, P
     // A minute's precision is enough for automatic logoff, and spares a write a request.
     if now.duration_since(seen) > SignedDuration::from_mins(1) {
         let params = vec![Value::from(now), presented.id.as_str().into()];
-        let sql = "UPDATE sessions SET seen_us = $1 WHERE session = $2";
+        let sql = "UPDATE open_sessions SET seen_us = $1 WHERE session = $2";
         store.execute(vec![Statement { sql, params }]).await?;
     }
     let person = people::by_id(store, &row.text(2).parse()?).await?;
-    Ok(person.filter(|p| !p.suspended).map(|person| SignedIn {
+    // A sign-in may have checked the password before the last one: its session holds for nothing.
+    let holds = |p: &PersonRow| !p.suspended && begun_with(p) == row.text(5);
+    Ok(person.filter(holds).map(|person| SignedIn {
         caller: Caller::new(Actor::Person(person.person.clone())),
         person,
         csrf: presented.cookie.then(|| row.text(1).to_owned()),
@@ -159,7 +161,7 @@ async fn token(app: &App, presented: &Presented) -> Result<Option<SignedIn>, Pro
 /// # Errors
 /// When the store fails.
 pub async fn end_session(app: &App, id: &TokenId) -> Result<(), Problem> {
-    let sql = "DELETE FROM sessions WHERE session = $1";
+    let sql = "DELETE FROM open_sessions WHERE session = $1";
     let params = vec![id.as_str().into()];
     app.door
         .ports()
@@ -169,7 +171,8 @@ pub async fn end_session(app: &App, id: &TokenId) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Ends every session of a person but `keep`: a new password or a suspension leaves nobody signed in.
+/// Ends every session of a person but `keep`, which goes on with their present password: a new one or a suspension
+/// leaves nobody else signed in.
 ///
 /// # Errors
 /// When the store fails.
@@ -178,16 +181,19 @@ pub async fn end_sessions(
     person: &PersonId,
     keep: Option<&TokenId>,
 ) -> Result<(), Problem> {
-    let sql = "DELETE FROM sessions WHERE person = $1 AND session <> $2";
-    let params = vec![
-        person.as_str().into(),
-        keep.map_or("", TokenId::as_str).into(),
-    ];
-    app.door
-        .ports()
-        .store
-        .execute(vec![Statement { sql, params }])
-        .await?;
+    let store = &*app.door.ports().store;
+    let keep = keep.map_or("", TokenId::as_str);
+    let present = people::by_id(store, person).await?;
+    let present = present.as_ref().map(begun_with).unwrap_or_default();
+    let end = Statement {
+        sql: "DELETE FROM open_sessions WHERE person = $1 AND session <> $2",
+        params: vec![person.as_str().into(), keep.into()],
+    };
+    let go_on = Statement {
+        sql: "UPDATE open_sessions SET password = $1 WHERE person = $2 AND session = $3",
+        params: vec![present.into(), person.as_str().into(), keep.into()],
+    };
+    store.execute(vec![end, go_on]).await?;
     Ok(())
 }
 

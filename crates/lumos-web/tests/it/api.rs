@@ -231,7 +231,7 @@ async fn operational_rows_go_when_their_time_is_over() {
         sweep::once(&site.app).await.unwrap();
         let mut counts = Vec::new();
         for sql in [
-            "SELECT COUNT(*) FROM sessions",
+            "SELECT COUNT(*) FROM open_sessions",
             "SELECT COUNT(*) FROM deliveries",
             "SELECT COUNT(*) FROM idempotency",
             "SELECT COUNT(*) FROM decisions",
@@ -264,5 +264,19 @@ async fn operational_rows_go_when_their_time_is_over() {
         again.html.contains("lumos.system.stopped.v1"),
         "{}",
         again.html
+    );
+}
+
+#[tokio::test]
+async fn a_site_whose_head_is_not_signed_is_not_ready() {
+    let mut site = Site::new().await;
+    let late = site.get("/readyz").await;
+    assert_eq!(late.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(late.html.contains("head-unsigned"), "{}", late.html);
+    site.checkpoint().await;
+    let signed = site.get("/readyz").await;
+    assert_eq!(
+        (signed.status, signed.html.as_str()),
+        (StatusCode::OK, "ready\n")
     );
 }

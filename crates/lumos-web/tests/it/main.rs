@@ -7,5 +7,6 @@
 
 mod api;
 mod forms;
+mod guard;
 mod pages;
 mod site;

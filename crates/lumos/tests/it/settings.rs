@@ -118,6 +118,15 @@ async fn logins_are_found_by_a_key_that_can_be_made_again() {
     let reader = world.person("risk").await;
     let me = reader.get("/api/v1/me").await;
     assert_eq!(me["name"], "Acme Head of Risk");
+
+    // Nor does another key that lies there already lock anybody out: one of another server, or one that was drawn
+    // by a process that died before the lookups were made with it.
+    assert!(world.stop().await.success());
+    std::fs::write(&key, "5a".repeat(32)).unwrap();
+    world.start(0).await;
+    let reader = world.person("risk").await;
+    let me = reader.get("/api/v1/me").await;
+    assert_eq!(me["name"], "Acme Head of Risk");
     world.ledger_verifies("risk").await;
 }
 

@@ -1,0 +1,43 @@
+//! Which key the lookups were made with: with another one nobody is found by their login.
+
+use crate::{
+    key::ServerKey,
+    ports::{PortError, Statement, Store},
+};
+
+/// Wiped with the lookups, and written when they are whole.
+pub(super) const SCHEMA: &[&str] =
+    &["CREATE TABLE IF NOT EXISTS lookups (made_with TEXT PRIMARY KEY)"];
+
+/// What tells a key from another one, and nothing else about it.
+fn mark(key: &ServerKey) -> String {
+    key.of(&["check"])
+}
+
+/// Whether the lookups were made with `key`, to the end.
+///
+/// # Errors
+/// When the store fails.
+pub async fn are_made_with(store: &dyn Store, key: &ServerKey) -> Result<bool, PortError> {
+    let rows = store
+        .query("SELECT made_with FROM lookups", Vec::new())
+        .await?;
+    Ok(matches!(rows.as_slice(), [row] if row.text(0) == mark(key)))
+}
+
+/// Notes that the lookups were made with `key`.
+///
+/// # Errors
+/// When the store fails.
+pub async fn note(store: &dyn Store, key: &ServerKey) -> Result<(), PortError> {
+    let wipe = Statement {
+        sql: "DELETE FROM lookups",
+        params: Vec::new(),
+    };
+    let write = Statement {
+        sql: "INSERT INTO lookups (made_with) VALUES ($1)",
+        params: vec![mark(key).into()],
+    };
+    store.execute(vec![wipe, write]).await?;
+    Ok(())
+}
