@@ -18,6 +18,7 @@ pub mod tile_hashes;
 pub mod tlog_proof;
 pub mod tree;
 pub mod verify;
+pub mod witness;
 
 pub use checkpoint::Checkpoint;
 pub use entry::Envelope;
