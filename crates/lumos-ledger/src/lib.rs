@@ -15,6 +15,7 @@ pub mod note;
 pub mod proof;
 pub mod tile;
 pub mod tile_hashes;
+pub mod tlog_policy;
 pub mod tlog_proof;
 pub mod tree;
 pub mod verify;
