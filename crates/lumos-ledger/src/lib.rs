@@ -15,9 +15,11 @@ pub mod note;
 pub mod proof;
 pub mod tile;
 pub mod tile_hashes;
+pub mod tlog_policy;
 pub mod tlog_proof;
 pub mod tree;
 pub mod verify;
+pub mod witness;
 
 pub use checkpoint::Checkpoint;
 pub use entry::Envelope;
