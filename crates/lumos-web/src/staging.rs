@@ -9,11 +9,12 @@ use std::{
 
 use axum::http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
+use lumos_engine::ports::PortError;
 
 use crate::problem::Problem;
 
-/// What a file counts at least, so that many empty ones are not free.
-const FILE_BYTES_MIN: u64 = 4_096;
+/// What a folder counts and a file at least, so that many empty ones are not free.
+const ENTRY_BYTES_MIN: u64 = 4_096;
 /// When something last happened to an upload, by the server's clock.
 const SEEN: &str = ".seen";
 /// The release that an upload was submitted as.
@@ -55,7 +56,7 @@ impl Staging {
     pub fn open(folder: PathBuf, limits: Limits) -> io::Result<Self> {
         let mut taken = BTreeMap::new();
         for (caller, upload) in uploads(&folder)? {
-            *taken.entry(caller).or_default() += size(&upload)?;
+            *taken.entry(caller).or_default() += upload_size(&upload)?;
         }
         Ok(Self {
             folder,
@@ -75,15 +76,49 @@ impl Staging {
     /// # Errors
     /// When the caller's share or the whole is used up.
     pub(crate) fn file<'a>(&'a self, caller: &'a str) -> Result<Room<'a>, Problem> {
+        let mut room = self.entry(caller)?;
+        room.free = ENTRY_BYTES_MIN;
+        Ok(room)
+    }
+
+    fn entry<'a>(&'a self, caller: &'a str) -> Result<Room<'a>, Problem> {
         let mut room = Room {
             staging: self,
             caller,
             bytes: 0,
             free: 0,
         };
-        room.grow(FILE_BYTES_MIN)?;
-        room.free = FILE_BYTES_MIN;
+        room.grow(ENTRY_BYTES_MIN)?;
         Ok(room)
+    }
+
+    /// Makes a folder of a caller's upload, and those it stands in; each that is new takes room.
+    ///
+    /// # Errors
+    /// When the caller's share or the whole is used up, or it cannot be made.
+    pub(crate) async fn folder(&self, caller: &str, folder: &Path) -> Result<(), Problem> {
+        let failed = |error: io::Error| PortError::new("staging an upload", error);
+        tokio::fs::create_dir_all(&self.folder)
+            .await
+            .map_err(failed)?;
+        let inside = folder
+            .strip_prefix(&self.folder)
+            .map_err(|_| Problem::not_found("such upload of yours"))?;
+        let mut folder = self.folder.clone();
+        for part in inside.components() {
+            folder.push(part);
+            if folder.is_dir() {
+                continue;
+            }
+            let room = self.entry(caller)?;
+            match tokio::fs::create_dir(&folder).await {
+                Ok(()) => room.keep(),
+                // Another request made it meanwhile, and keeps the room for it.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(failed(error).into()),
+            }
+        }
+        Ok(())
     }
 
     fn take(&self, caller: &str, bytes: u64) -> Result<(), Problem> {
@@ -143,10 +178,11 @@ impl Staging {
         let mut idle = Vec::new();
         for (caller, folder) in uploads(&self.folder)? {
             let seen = std::fs::read_to_string(folder.join(SEEN)).ok();
-            // Without a note it comes from before there were any.
-            let seen: Timestamp = seen
-                .and_then(|seen| seen.parse().ok())
-                .unwrap_or(Timestamp::MIN);
+            let Some(seen) = seen.and_then(|seen| seen.parse::<Timestamp>().ok()) else {
+                // It is being noted, or whoever was about to note it died: its time begins now.
+                std::fs::write(folder.join(SEEN), now.to_string())?;
+                continue;
+            };
             if now.duration_since(seen) >= self.limits.kept {
                 let submitted = std::fs::read_to_string(folder.join(SUBMITTED)).ok();
                 idle.push(Idle {
@@ -164,7 +200,7 @@ impl Staging {
     /// # Errors
     /// When it cannot be removed.
     pub(crate) fn remove(&self, idle: &Idle) -> io::Result<()> {
-        let bytes = size(&idle.folder)?;
+        let bytes = upload_size(&idle.folder)?;
         std::fs::remove_dir_all(&idle.folder)?;
         self.give_back(&idle.caller, bytes);
         Ok(())
@@ -224,17 +260,26 @@ fn uploads(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     Ok(all)
 }
 
-/// What the files below a folder count; notes of our own are free.
-fn size(folder: &Path) -> io::Result<u64> {
-    let mut bytes = 0_u64;
+/// What an upload counts; notes of our own are free.
+fn upload_size(upload: &Path) -> io::Result<u64> {
+    let notes = [SEEN, SUBMITTED].map(|note| upload.join(note));
+    size(upload, &notes)
+}
+
+/// What a folder and all below it count, but for `notes`.
+fn size(folder: &Path, notes: &[PathBuf]) -> io::Result<u64> {
+    let mut bytes = ENTRY_BYTES_MIN;
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            bytes = bytes.saturating_add(size(&entry.path())?);
-        } else if entry.file_name() != SEEN && entry.file_name() != SUBMITTED {
-            bytes = bytes.saturating_add(entry.metadata()?.len().max(FILE_BYTES_MIN));
-        }
+        let path = entry.path();
+        let more = if entry.file_type()?.is_dir() {
+            size(&path, notes)?
+        } else if notes.contains(&path) {
+            0
+        } else {
+            entry.metadata()?.len().max(ENTRY_BYTES_MIN)
+        };
+        bytes = bytes.saturating_add(more);
     }
     Ok(bytes)
 }
@@ -292,7 +337,11 @@ mod tests {
         std::fs::write(upload.join("files/model"), vec![0; 9_000]).unwrap();
         let now: Timestamp = "2026-11-21T08:00:00Z".parse().unwrap();
         std::fs::write(upload.join(SEEN), now.to_string()).unwrap();
-        let staging = Staging::open(home.path().to_owned(), LIMITS).unwrap();
+        let limits = Limits {
+            bytes_max_per_caller: 18_000,
+            ..LIMITS
+        };
+        let staging = Staging::open(home.path().to_owned(), limits).unwrap();
         assert_eq!(code(staging.file("ada").map(Room::keep)), "upload-quota");
         let hours = |hours| now + SignedDuration::from_hours(hours);
         assert!(staging.idle(hours(47)).unwrap().is_empty());
@@ -301,5 +350,57 @@ mod tests {
         staging.remove(&idle[0]).unwrap();
         assert!(!upload.exists());
         assert_eq!(code(staging.file("ada").map(Room::keep)), "yes");
+    }
+
+    #[tokio::test]
+    async fn folders_are_not_free_and_come_back_with_their_upload() {
+        let home = tempfile::tempdir().unwrap();
+        let staging = Staging::open(home.path().join("uploads"), LIMITS).unwrap();
+        let upload = staging.path("ada.u1");
+        let made = async |name: &str| code(staging.folder("ada", &upload.join(name)).await);
+        assert_eq!(made("files").await, "yes");
+        assert_eq!(made("files").await, "yes", "it is there already");
+        assert_eq!(made("files/more").await, "upload-quota");
+        assert!(!upload.join("files/more").exists());
+        let idle = Idle {
+            folder: upload.clone(),
+            caller: "ada".to_owned(),
+            submitted: None,
+        };
+        staging.remove(&idle).unwrap();
+        assert_eq!(staging.taken.lock().unwrap()["ada"], 0);
+    }
+
+    #[test]
+    fn only_our_own_notes_are_free() {
+        let home = tempfile::tempdir().unwrap();
+        let upload = home.path().join("ada.u1");
+        std::fs::create_dir_all(upload.join("files")).unwrap();
+        std::fs::write(upload.join(SEEN), "now").unwrap();
+        std::fs::write(upload.join(SUBMITTED), "triage/1").unwrap();
+        assert_eq!(upload_size(&upload).unwrap(), 2 * ENTRY_BYTES_MIN);
+        std::fs::write(upload.join("files").join(SEEN), vec![0; 9_000]).unwrap();
+        std::fs::write(upload.join("files").join(SUBMITTED), "").unwrap();
+        assert_eq!(
+            upload_size(&upload).unwrap(),
+            3 * ENTRY_BYTES_MIN + 9_000,
+            "what somebody sent under their names is not"
+        );
+    }
+
+    #[test]
+    fn an_upload_that_is_just_being_noted_is_not_idle() {
+        let home = tempfile::tempdir().unwrap();
+        let staging = Staging::open(home.path().to_owned(), LIMITS).unwrap();
+        let now: Timestamp = "2026-11-21T08:00:00Z".parse().unwrap();
+        for (upload, note) in [("ada.u1", None), ("ada.u2", Some("2026-"))] {
+            std::fs::create_dir(staging.path(upload)).unwrap();
+            if let Some(note) = note {
+                std::fs::write(staging.path(upload).join(SEEN), note).unwrap();
+            }
+        }
+        assert!(staging.idle(now).unwrap().is_empty());
+        let later = now + LIMITS.kept;
+        assert_eq!(staging.idle(later).unwrap().len(), 2, "its time began");
     }
 }

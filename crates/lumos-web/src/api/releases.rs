@@ -163,13 +163,20 @@ async fn submit(Act(by, body): Act<Submission>) -> Answer {
         model: name(&body.model)?,
         version: name(&body.version)?,
     };
-    if facts.source.registry.as_str() == UPLOAD {
-        let (upload, release) = (&facts.source.name, release.to_string());
-        let noted = by.app.uploads.submitted(upload, &release).await;
-        noted.map_err(uploads::staging)?;
+    let uploaded = (facts.source.registry.as_str() == UPLOAD).then(|| facts.source.name.clone());
+    if let Some(upload) = &uploaded {
+        uploads::seen(&by.app, upload).await?;
     }
+    let name = release.to_string();
     let command = Command::DetectCandidate(DetectCandidate { release, facts });
-    by.submit(command, sealer.into_values()).await
+    let done = by.submit(command, sealer.into_values()).await?;
+    // Only what was accepted is kept until it is fetched. It is accepted whether or not that can be noted.
+    if let Some(upload) = &uploaded
+        && let Err(problem) = by.app.uploads.submitted(upload, &name).await
+    {
+        tracing::error!(upload, %problem, "what an upload was submitted as could not be noted");
+    }
+    Ok(done)
 }
 
 /// The authors that a registry states for a version; "unknown author" where it states none. A submitter

@@ -7,6 +7,7 @@ use axum::{
     extract::{DefaultBodyLimit, State},
 };
 use futures::StreamExt as _;
+use jiff::SignedDuration;
 use lumos_domain::{actor::Right, id::TokenId, manifest::is_safe_path};
 use lumos_engine::{ports::PortError, secret};
 use serde::Serialize;
@@ -26,6 +27,9 @@ use crate::{
 const FILE_BYTES_MAX: u64 = 1 << 40;
 /// The most bytes of one claim.
 const CLAIM_BYTES_MAX: u64 = 1 << 20;
+
+/// How often it is noted that a file still arrives.
+const NOTED_EVERY: SignedDuration = SignedDuration::from_mins(1);
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -48,15 +52,14 @@ async fn open(State(app): State<App>, who: SignedIn) -> Result<Json<Upload>, Pro
     // Whoever may submit something may stage files; for which model is checked at submission.
     may_submit(&app, &who).await?;
     let random: TokenId = secret::id(&*app.door.ports().entropy, "u")?;
-    let upload = format!("{}.{random}", who.person.person);
+    let caller = who.person.person.as_str();
+    let upload = format!("{caller}.{random}");
     let folder = app.uploads.path(&upload);
+    app.uploads.folder(caller, &folder).await?;
+    seen(&app, &upload).await?;
     for part in ["files", "evidence"] {
-        tokio::fs::create_dir_all(folder.join(part))
-            .await
-            .map_err(staging)?;
+        app.uploads.folder(caller, &folder.join(part)).await?;
     }
-    let now = app.door.ports().clock.now();
-    app.uploads.seen(&upload, now).await.map_err(staging)?;
     Ok(Json(Upload { upload }))
 }
 
@@ -128,17 +131,23 @@ async fn put(
         ));
     }
     let target = folder.join(&path);
-    if let Some(parent) = target.parent() {
-        tokio::fs::create_dir_all(parent).await.map_err(staging)?;
-    }
     let caller = who.person.person.as_str();
+    if let Some(parent) = target.parent() {
+        app.uploads.folder(caller, parent).await?;
+    }
     let mut room = app.uploads.file(caller)?;
+    // What is being sent is not idle.
+    seen(&app, &upload).await?;
     let file = tokio::fs::File::create_new(&target)
         .await
         .map_err(staging)?;
-    let claim = part == "evidence";
+    let part = Incoming {
+        app: &app,
+        upload: &upload,
+        claim: part == "evidence",
+    };
     let mut stream = body.into_data_stream();
-    if let Err(problem) = receive(file, &mut stream, claim, &mut room).await {
+    if let Err(problem) = part.receive(file, &mut stream, &mut room).await {
         // Whoever still sends reads no answer.
         drain(Body::from_stream(stream)).await;
         // What was cut off is not half there: it can be sent again.
@@ -146,35 +155,54 @@ async fn put(
         return Err(problem);
     }
     room.keep();
-    let now = app.door.ports().clock.now();
-    app.uploads.seen(&upload, now).await.map_err(staging)?;
-    Ok(())
+    seen(&app, &upload).await
 }
 
-/// Writes a body to a file, within the bounds of its kind and of the room there is.
-async fn receive(
-    mut file: tokio::fs::File,
-    stream: &mut BodyDataStream,
+/// Notes that something happened to an upload.
+pub(super) async fn seen(app: &App, upload: &str) -> Result<(), Problem> {
+    let now = app.door.ports().clock.now();
+    Ok(app.uploads.seen(upload, now).await.map_err(staging)?)
+}
+
+/// A file that arrives.
+struct Incoming<'a> {
+    app: &'a App,
+    upload: &'a str,
     claim: bool,
-    room: &mut Room<'_>,
-) -> Result<(), Problem> {
-    let mut left = if claim {
-        CLAIM_BYTES_MAX
-    } else {
-        FILE_BYTES_MAX
-    };
-    while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(|_| Problem::bad("bad-request", "the upload was cut off"))?;
-        let size = chunk.len() as u64;
-        left = left.checked_sub(size).ok_or_else(|| {
-            Problem::bad(
-                "too-large",
-                "a file has at most 1 TiB, a claim at most 1 MiB",
-            )
-        })?;
-        room.grow(size)?;
-        file.write_all(&chunk).await.map_err(staging)?;
+}
+
+impl Incoming<'_> {
+    /// Writes a body to a file, within the bounds of its kind and of the room there is.
+    async fn receive(
+        &self,
+        mut file: tokio::fs::File,
+        stream: &mut BodyDataStream,
+        room: &mut Room<'_>,
+    ) -> Result<(), Problem> {
+        let clock = &*self.app.door.ports().clock;
+        let mut noted = clock.now();
+        let mut left = if self.claim {
+            CLAIM_BYTES_MAX
+        } else {
+            FILE_BYTES_MAX
+        };
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(|_| Problem::bad("bad-request", "the upload was cut off"))?;
+            let size = chunk.len() as u64;
+            left = left.checked_sub(size).ok_or_else(|| {
+                Problem::bad(
+                    "too-large",
+                    "a file has at most 1 TiB, a claim at most 1 MiB",
+                )
+            })?;
+            room.grow(size)?;
+            file.write_all(&chunk).await.map_err(staging)?;
+            if clock.now().duration_since(noted) >= NOTED_EVERY {
+                seen(self.app, self.upload).await?;
+                noted = clock.now();
+            }
+        }
+        file.sync_all().await.map_err(staging)?;
+        Ok(())
     }
-    file.sync_all().await.map_err(staging)?;
-    Ok(())
 }

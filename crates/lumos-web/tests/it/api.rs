@@ -141,6 +141,38 @@ async fn a_browser_that_signed_in_before_is_not_locked_out_by_guesses() {
     );
 }
 
+#[tokio::test]
+async fn a_file_that_arrives_slowly_keeps_its_upload() {
+    let mut site = signed_in().await;
+    let who = credential(&mut site).await;
+    let slow = upload(&mut site, &who).await;
+    let (app, clock) = (site.app.clone(), site.clock.clone());
+    // It begins when the upload is nearly idle; then an hour passes before the first chunk, and 47 before the next.
+    let chunks = futures::stream::unfold(0, move |n| {
+        let (app, clock) = (app.clone(), clock.clone());
+        async move {
+            if n == 2 {
+                return None;
+            }
+            clock.forward(if n == 0 { 1 } else { 47 });
+            sweep::once(&app).await.unwrap();
+            Some((Ok::<_, std::io::Error>(vec![7; 10]), n + 1))
+        }
+    });
+    site.clock.forward(47);
+    let who = credential(&mut site).await;
+    let place = format!("/api/v1/uploads/{slow}/files/a");
+    let asked = Request::put(place).header(header::AUTHORIZATION, &who);
+    let sent = site
+        .send_bytes(asked, axum::body::Body::from_stream(chunks))
+        .await;
+    assert_eq!(sent.status, StatusCode::OK, "{}", sent.html);
+    sweep::once(&site.app).await.unwrap();
+    let who = credential(&mut site).await;
+    let more = file(&mut site, &who, &slow, "b", 10).await;
+    assert_eq!(more.status, StatusCode::OK, "{}", more.html);
+}
+
 /// Opens an upload; its name.
 async fn upload(site: &mut Site, who: &str) -> String {
     let asked = Request::post("/api/v1/uploads").header(header::AUTHORIZATION, who);
@@ -161,6 +193,7 @@ async fn uploads_have_a_quota_and_idle_ones_go() {
     let mut site = signed_in().await;
     let who = credential(&mut site).await;
     let first = upload(&mut site, &who).await;
+    let second = upload(&mut site, &who).await;
     assert_eq!(
         file(&mut site, &who, &first, "a", 10_000).await.status,
         StatusCode::OK
@@ -175,7 +208,6 @@ async fn uploads_have_a_quota_and_idle_ones_go() {
         "what was refused is not half there: {}",
         again.html
     );
-    let second = upload(&mut site, &who).await;
     assert_eq!(
         file(&mut site, &who, &second, "c", 1).await.status,
         StatusCode::PAYLOAD_TOO_LARGE
@@ -188,6 +220,13 @@ async fn uploads_have_a_quota_and_idle_ones_go() {
     });
     let submitted = site.ask(asked, &body).await;
     assert_eq!(submitted.status, StatusCode::OK, "{}", submitted.html);
+    // To name a release that is still to be fetched from another upload keeps nothing.
+    let asked = Request::post("/api/v1/releases").header(header::AUTHORIZATION, &who);
+    let body = json!({
+        "model": "triage", "version": "2.0", "environment": "production", "upload": second,
+    });
+    let refused = site.ask(asked, &body).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT, "{}", refused.html);
     site.clock.forward(47);
     sweep::once(&site.app).await.unwrap();
     let who = credential(&mut site).await;

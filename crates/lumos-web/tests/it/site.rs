@@ -58,8 +58,9 @@ pub(crate) const FIRST_PASSWORD: &str = "the first password";
 pub(crate) const HOSTILE: &str = "Mallory <script>alert(1)</script>";
 
 const LIMITS: Limits = Limits {
-    bytes_max: 30_000,
-    bytes_max_per_caller: 20_000,
+    bytes_max: 60_000,
+    // Two uploads of three folders each, and 20,000 bytes in them.
+    bytes_max_per_caller: 2 * 3 * 4_096 + 20_000,
     kept: jiff::SignedDuration::from_hours(48),
 };
 
