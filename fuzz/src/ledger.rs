@@ -9,9 +9,11 @@ use lumos_ledger::{
     note::Note,
     proof::{self, MemoryHashes},
     tile::{self, Tile},
+    tlog_policy::TlogPolicy,
     tlog_proof::TlogProof,
     tree,
     verify::{Depth, ReadError, Source, Trust, verify},
+    witness::{AddCheckpoint, Seen},
 };
 
 use crate::Target;
@@ -34,6 +36,8 @@ pub(crate) const NOTE: Target = Target {
             log.key.to_string().into_bytes(),
             receipt.into_bytes(),
             text.into_bytes(),
+            format!("old 0\n\n{}", log.note).into_bytes(),
+            format!("log {} https://acme.example\nquorum none\n", log.key).into_bytes(),
         ]
     },
 };
@@ -170,6 +174,20 @@ fn note(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
     };
+    if let Ok(asked) = text.parse::<AddCheckpoint>() {
+        assert_eq!(asked.to_string(), text, "a request is its text");
+        if let Ok(opened) = asked.judge(Seen::NOTHING, std::slice::from_ref(&log.key)) {
+            assert_eq!(opened.checkpoint.size(), SIZE, "only one was signed");
+        }
+    }
+    if let Ok(policy) = TlogPolicy::parse(bytes) {
+        let trusted = policy.open(log.note.to_string().as_bytes()).is_ok();
+        let knows = policy.logs().iter().any(|party| party.key == log.key);
+        assert!(
+            !trusted || knows,
+            "a log was trusted that is not in the policy"
+        );
+    }
     if let Ok(key) = text.parse::<VerifierKey>() {
         assert_eq!(key.to_string(), text, "a key is its text");
     }

@@ -3,6 +3,7 @@
 mod approvals;
 mod duties;
 mod house;
+mod puppets;
 mod records;
 mod running;
 mod two_people;
