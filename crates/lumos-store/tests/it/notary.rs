@@ -12,7 +12,7 @@ use lumos_engine::{
 use lumos_ledger::{Checkpoint, NoteSigner, VerifierKey};
 use lumos_store::SqliteStore;
 use tempfile::TempDir;
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinSet};
 
 use crate::world::{append, open};
 
@@ -102,14 +102,15 @@ async fn an_anchor_that_fails_is_tried_again() {
         .append(append("c1", &[("org", 1)], &[]))
         .await
         .unwrap();
-    let running = tokio::spawn(async move { house.notary.run(stopped).await });
+    let mut running = JoinSet::new();
+    running.spawn(async move { house.notary.run(stopped).await });
     published
         .wait_for(|published| published.size == 1)
         .await
         .unwrap();
     assert!(!house.anchor.fails.load(Ordering::SeqCst), "it failed once");
     stop.send_replace(true);
-    running.await.unwrap().unwrap();
+    running.join_next().await.unwrap().unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
