@@ -12,9 +12,7 @@ use lumos_domain::{
 };
 
 use super::told;
-use crate::acme::{
-    Acme, bundle, caller, gate, name, rules, sealed, triage, ward,
-};
+use crate::acme::{Acme, bundle, caller, gate, name, rules, sealed, triage, ward};
 
 fn grant(person: &str, role: &str) -> Governed {
     let scope = Scope::Organisation;
