@@ -6,6 +6,7 @@ mod head;
 mod readers;
 mod rebuild;
 mod value;
+mod versions;
 mod writer;
 
 use std::{path::Path, thread};

@@ -80,9 +80,16 @@ impl Ready {
 
     /// Compares the read set with what is there, and writes nothing: a conflict leaves nothing behind to
     /// undo. A command that was done before is answered, whatever became of its read set since.
-    pub(super) fn check(&self, connection: &Connection) -> Result<Option<Appended>, JobError> {
+    pub(super) fn check(
+        &self,
+        connection: &Connection,
+        known: impl Fn(&str) -> Option<u64>,
+    ) -> Result<Option<Appended>, JobError> {
         for seen in &self.reads {
-            let now = version(connection, &seen.name)?;
+            let now = match known(&seen.name) {
+                Some(version) => version,
+                None => version(connection, &seen.name)?,
+            };
             if now != seen.version {
                 return match landed(connection, &self.command_id)? {
                     Some(appended) => Ok(Some(appended)),
@@ -156,6 +163,12 @@ impl Ready {
 
     fn count(&self) -> u64 {
         self.entries.len() as u64
+    }
+
+    /// The version that each stream has once this is written.
+    pub(super) fn versions(&self) -> impl Iterator<Item = (String, u64)> {
+        let entries = self.entries.iter();
+        entries.map(|entry| (entry.name.clone(), entry.version))
     }
 }
 

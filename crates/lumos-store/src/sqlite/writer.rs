@@ -1,14 +1,17 @@
 //! The one writer: a thread that owns the writing connection and puts the waiting work of many callers
 //! into one transaction. What a single append does stands in `append`.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use lumos_engine::ports::{AppendError, Appended, PortError, Statement};
 use lumos_ledger::{Frontier, Hash, tree};
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{append::Ready, head, rebuild, value};
+use super::{append::Ready, head, rebuild, value, versions::Versions};
 use crate::lock::DirLock;
 
 /// Jobs that share one commit at most.
@@ -122,6 +125,8 @@ struct Pending {
     state: State,
     leaves: Vec<Hash>,
     kinds: Vec<&'static str>,
+    /// INVARIANT: every stream written so far is in it, or an older version would be taken for the present one.
+    versions: HashMap<String, u64>,
 }
 
 /// The writing connection, and what is known of the database behind it.
@@ -130,6 +135,8 @@ pub(super) struct Writer {
     /// `None` after a failure: what was committed is then asked of the database before going on.
     state: Option<State>,
     kinds: HashSet<&'static str>,
+    /// Of committed streams only; emptied with every failure.
+    versions: Versions,
     committed: watch::Sender<u64>,
     _lock: DirLock,
 }
@@ -144,6 +151,7 @@ impl Writer {
             connection,
             state: None,
             kinds: HashSet::new(),
+            versions: Versions::default(),
             committed,
             _lock: lock,
         }
@@ -193,6 +201,7 @@ impl Writer {
             state,
             leaves: Vec::with_capacity(batch.len()),
             kinds: Vec::new(),
+            versions: HashMap::new(),
         };
         self.run_sql("BEGIN IMMEDIATE")?;
         let mut outcomes = Vec::with_capacity(batch.len());
@@ -205,6 +214,7 @@ impl Writer {
         }
         self.run_sql("COMMIT")?;
         self.kinds.extend(pending.kinds);
+        self.versions.extend(pending.versions);
         self.announce(pending.state.frontier.size());
         self.state = Some(pending.state);
         Ok(outcomes)
@@ -218,7 +228,11 @@ impl Writer {
         pending: &mut Pending,
     ) -> Result<Result<Outcome, JobError>, JobError> {
         if let Work::Append(append) = work {
-            match append.check(&self.connection) {
+            let known = |stream: &str| {
+                let pending = pending.versions.get(stream).copied();
+                pending.or_else(|| self.versions.get(stream))
+            };
+            match append.check(&self.connection, known) {
                 Ok(None) => {}
                 Ok(Some(appended)) => return Ok(Ok(Outcome::Appended(appended))),
                 Err(error) if error.is_fatal() => return Err(error),
@@ -260,6 +274,9 @@ impl Writer {
                 let done = append.write(&self.connection, pending.state.frontier.size(), known)?;
                 for leaf in &done.leaves {
                     pending.state.frontier.append(*leaf);
+                }
+                if !done.appended.repeated {
+                    pending.versions.extend(append.versions());
                 }
                 pending.leaves.extend(done.leaves);
                 pending.kinds.extend(done.kinds);
@@ -313,6 +330,7 @@ impl Writer {
             tracing::error!(%error, "rolling back failed");
         }
         self.kinds.clear();
+        self.versions.clear();
         self.state = match self.reload() {
             Ok(state) => Some(state),
             Err(error) => {
