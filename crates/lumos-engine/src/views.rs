@@ -60,7 +60,6 @@ pub const TABLES: &[&str] = &[
     "approvals",
     "assignments",
     "timers",
-    "lookups",
 ];
 
 /// Entries read at a time for a rebuild.

@@ -407,6 +407,7 @@ async fn rebuild(store: &SqliteStore, ports: &Ports) -> Result<()> {
         tracing::warn!("the decision projections are made anew from the ledger");
     }
     let facts = views::facts(ports).await?;
+    views::lookups::forget(store).await?;
     store
         .rebuild(views::TABLES, |entry| views::meaning(entry, &facts))
         .await?;

@@ -5,7 +5,7 @@ use crate::{
     ports::{PortError, Statement, Store},
 };
 
-/// Wiped with the lookups, and written when they are whole.
+/// Beside the projections, not one of them: no entry says it.
 pub(super) const SCHEMA: &[&str] =
     &["CREATE TABLE IF NOT EXISTS lookups (made_with TEXT PRIMARY KEY)"];
 
@@ -25,19 +25,31 @@ pub async fn are_made_with(store: &dyn Store, key: &ServerKey) -> Result<bool, P
     Ok(matches!(rows.as_slice(), [row] if row.text(0) == mark(key)))
 }
 
-/// Notes that the lookups were made with `key`.
+/// Notes that no key is known to have made the lookups: before they are made anew.
+///
+/// # Errors
+/// When the store fails.
+pub async fn forget(store: &dyn Store) -> Result<(), PortError> {
+    store.execute(vec![wipe()]).await?;
+    Ok(())
+}
+
+/// Notes that the lookups were made with `key`, to the end.
 ///
 /// # Errors
 /// When the store fails.
 pub async fn note(store: &dyn Store, key: &ServerKey) -> Result<(), PortError> {
-    let wipe = Statement {
-        sql: "DELETE FROM lookups",
-        params: Vec::new(),
-    };
     let write = Statement {
         sql: "INSERT INTO lookups (made_with) VALUES ($1)",
         params: vec![mark(key).into()],
     };
-    store.execute(vec![wipe, write]).await?;
+    store.execute(vec![wipe(), write]).await?;
     Ok(())
+}
+
+fn wipe() -> Statement {
+    Statement {
+        sql: "DELETE FROM lookups",
+        params: Vec::new(),
+    }
 }
