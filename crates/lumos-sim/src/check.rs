@@ -294,7 +294,6 @@ fn tables(store: &dyn Store) -> Result<BTreeMap<&'static str, Vec<String>>> {
         ("approvals", "SELECT * FROM approvals"),
         ("assignments", "SELECT * FROM assignments"),
         ("timers", "SELECT * FROM timers"),
-        ("lookups", "SELECT * FROM lookups"),
     ];
     let named: Vec<_> = ALL.iter().map(|(table, _)| *table).collect();
     ensure!(
