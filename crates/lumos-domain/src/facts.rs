@@ -66,6 +66,15 @@ pub struct Binding {
     pub alias: Option<String>,
 }
 
+impl Binding {
+    /// Whether both say where versions of one name for one environment appear: the later one counts.
+    #[must_use]
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        (&self.registry, &self.name, &self.environment)
+            == (&other.registry, &other.name, &other.environment)
+    }
+}
+
 /// One frozen version of a policy bundle.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -59,10 +59,9 @@ impl Model {
 
     /// Where `binding` would be: the one that it would take the place of.
     pub(crate) fn bound_at(&self, binding: &Binding) -> Option<&Binding> {
-        let place = |b: &Binding| (b.registry.clone(), b.name.clone(), b.environment.clone());
         self.bindings
             .iter()
-            .find(|known| place(known) == place(binding))
+            .find(|known| known.is_same_place(binding))
     }
 
     /// What stands of it that [`RegisterModel`] would replace, in its shape.
@@ -91,10 +90,8 @@ impl Model {
             }
             Event::ModelTierSet(e) => self.tier = Some(e.tier),
             Event::ModelBound(e) => {
-                let place =
-                    |b: &Binding| (b.registry.clone(), b.name.clone(), b.environment.clone());
                 self.bindings
-                    .retain(|known| place(known) != place(&e.binding));
+                    .retain(|known| !known.is_same_place(&e.binding));
                 self.bindings.push(e.binding.clone());
             }
             Event::CurrentReleaseSet(e) => {

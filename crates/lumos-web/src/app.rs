@@ -6,14 +6,16 @@ use axum::{
     extract::{FromRef, FromRequest, FromRequestParts},
     response::{IntoResponse, Response},
 };
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use lumos_domain::{
     actor::Caller,
-    command::Command,
+    command::{Command, decide},
     event::Event,
     id::{CommandId, RegistryName},
+    refusal::Refusal,
     seal::SealedValue,
     stream::Stream,
+    world::{Halt, World},
 };
 use lumos_engine::{
     Door, Outcome, Request,
@@ -149,6 +151,23 @@ impl App {
             .pop()
             .flatten();
         Ok(text.unwrap_or_else(|| "(erased)".to_owned()))
+    }
+}
+
+/// Why `command` would be refused now, if it would be: asked of the same rules that decide.
+///
+/// # Errors
+/// [`Halt::Need`] when something must be loaded first.
+pub fn refusal(
+    world: &World,
+    caller: &Caller,
+    command: &Command,
+    now: Timestamp,
+) -> Result<Option<Refusal>, Halt> {
+    match decide(world, caller, command, now) {
+        Ok(_) => Ok(None),
+        Err(Halt::Refused(refusal)) => Ok(Some(refusal)),
+        Err(need @ Halt::Need(_)) => Err(need),
     }
 }
 

@@ -6,20 +6,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use lumos_domain::{
     actor::{Caller, Scope},
-    command::{Command, decide},
+    command::Command,
     facts::ModeScope,
     id::{BundleName, PersonId, ProposalId},
     proposal::{Governed, Waiting},
     refusal::Refusal,
     seal::Sealed,
-    world::Halt,
 };
 use lumos_engine::views::{self, people};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::{app::App, problem::Problem};
+use crate::{
+    app::{App, refusal},
+    problem::Problem,
+};
 
 /// A proposal, told to one reader.
 #[derive(Debug, Clone)]
@@ -69,11 +71,7 @@ pub async fn tell(
                 return Ok(None);
             };
             let replaces = waiting.change.replaces(world)?;
-            let refused = match decide(world, caller, &confirm, now) {
-                Ok(_) => None,
-                Err(Halt::Refused(refusal)) => Some(refusal),
-                Err(need @ Halt::Need(_)) => return Err(need),
-            };
+            let refused = refusal(world, caller, &confirm, now)?;
             Ok(Some((waiting, replaces, refused)))
         })
         .await?;
@@ -195,8 +193,8 @@ pub async fn count_for(app: &App, caller: &Caller) -> Result<usize, Problem> {
     for row in views::proposals::waiting(&*app.door.ports().store, now).await? {
         let proposal = row.proposal;
         let confirm = Command::ConfirmProposal { proposal };
-        let asked = app.door.ask(|world| decide(world, caller, &confirm, now));
-        mine += usize::from(asked.await.is_ok());
+        let refused = app.door.ask(|world| refusal(world, caller, &confirm, now));
+        mine += usize::from(refused.await?.is_none());
     }
     Ok(mine)
 }

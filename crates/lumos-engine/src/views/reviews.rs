@@ -11,7 +11,7 @@ use super::statement;
 use crate::ports::{PortError, Row, Statement, Store, Value};
 
 /// Rows read at a time where all are read.
-const PAGE: i64 = 1_000;
+const PAGE: u32 = 1_000;
 
 pub(super) const SCHEMA: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS reviews (
@@ -102,14 +102,24 @@ fn review(row: &Row) -> Option<ReviewRow> {
 /// # Errors
 /// When the store fails.
 pub async fn open(store: &dyn Store, after: i64, max: u32) -> Result<Vec<ReviewRow>, PortError> {
-    let rows = store
+    let rows = open_page(store, None, after, max).await?;
+    Ok(rows.iter().filter_map(review).collect())
+}
+
+async fn open_page(
+    store: &dyn Store,
+    model: Option<&ModelName>,
+    after: i64,
+    max: u32,
+) -> Result<Vec<Row>, PortError> {
+    let model = model.map_or("", ModelName::as_str);
+    store
         .query(
             "SELECT review, state, depth, blocking, opened_us, due_us, entry FROM reviews
-             WHERE state = 'open' AND entry > $1 ORDER BY entry LIMIT $2",
-            vec![after.into(), i64::from(max).into()],
+             WHERE state = 'open' AND entry > $1 AND ($2 = '' OR model = $2) ORDER BY entry LIMIT $3",
+            vec![after.into(), model.into(), i64::from(max).into()],
         )
-        .await?;
-    Ok(rows.iter().filter_map(review).collect())
+        .await
 }
 
 /// Every open review, of one model or of all, oldest first.
@@ -123,20 +133,7 @@ pub async fn all_open(
     let mut all = Vec::new();
     let mut after = -1;
     loop {
-        let rows = match model {
-            None => {
-                let sql =
-                    "SELECT review, state, depth, blocking, opened_us, due_us, entry FROM reviews
-                           WHERE state = 'open' AND entry > $1 ORDER BY entry LIMIT $2";
-                store.query(sql, vec![after.into(), PAGE.into()]).await?
-            }
-            Some(model) => {
-                let sql = "SELECT review, state, depth, blocking, opened_us, due_us, entry FROM reviews
-                           WHERE state = 'open' AND entry > $1 AND model = $2 ORDER BY entry LIMIT $3";
-                let params = vec![after.into(), model.as_str().into(), PAGE.into()];
-                store.query(sql, params).await?
-            }
-        };
+        let rows = open_page(store, model, after, PAGE).await?;
         let Some(last) = rows.last().and_then(|row| row.int(6)) else {
             return Ok(all);
         };

@@ -8,12 +8,11 @@ use axum::{
 use jiff::Timestamp;
 use lumos_domain::{
     actor::{Caller, Right},
-    command::{Command, decide},
+    command::Command,
     facts::ModeScope,
     id::{CommandId, Digest, ModelName},
     org::Org,
     person::authorise,
-    refusal::Refusal,
     seal::{Sealed, SealedValue},
     words::Mode,
     world::{Halt, World},
@@ -238,20 +237,6 @@ impl Reasoned {
 /// A commitment to nothing, for commands that are only tried out.
 pub(super) fn no_text() -> Sealed {
     SealedValue::new([0; 32], String::new()).commitment
-}
-
-/// Why `command` would be refused now, if it would be.
-pub(super) fn refusal(
-    world: &World,
-    caller: &Caller,
-    command: &Command,
-    now: Timestamp,
-) -> Result<Option<Refusal>, Halt> {
-    match decide(world, caller, command, now) {
-        Ok(_) => Ok(None),
-        Err(Halt::Refused(refusal)) => Ok(Some(refusal)),
-        Err(need @ Halt::Need(_)) => Err(need),
-    }
 }
 
 /// Where denials are only recorded now, and until when.

@@ -25,9 +25,10 @@ use super::{
     people::{self, Allowed, Seat},
     turn::{self, Turn},
 };
+use crate::app::refusal;
 use crate::{
     pages::{
-        frame::{Visit, no_text, refusal},
+        frame::{Visit, no_text},
         ledger,
         oops::Oops,
         show::{Names, State, When, cut},

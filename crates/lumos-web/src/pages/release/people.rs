@@ -15,10 +15,11 @@ use lumos_domain::{
 };
 use lumos_engine::LedgerEntry;
 
+use crate::app::refusal;
 use crate::{
     app::App,
     pages::{
-        frame::{no_text, refusal},
+        frame::no_text,
         oops::Oops,
         say,
         show::{Names, State, When, person_of, texts},

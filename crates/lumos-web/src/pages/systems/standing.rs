@@ -13,8 +13,9 @@ use lumos_domain::{
 };
 use lumos_engine::LedgerEntry;
 
+use crate::app::refusal;
 use crate::pages::{
-    frame::{Visit, no_text, refusal},
+    frame::{Visit, no_text},
     oops::Oops,
     show::{Names, When, person_of, texts},
 };
