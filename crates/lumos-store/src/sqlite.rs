@@ -1,15 +1,16 @@
-//! The store of one node: SQLite in the data directory, written by one thread, read by a few.
+//! The store of one node: SQLite in the data directory, written by one at a time, read by a few.
 
 mod append;
 mod connect;
 mod head;
+mod queue;
 mod readers;
 mod rebuild;
 mod value;
 mod versions;
 mod writer;
 
-use std::{path::Path, thread};
+use std::path::Path;
 
 use async_trait::async_trait;
 use lumos_domain::{id::CommandId, seal::Sealed, stream::Stream};
@@ -18,22 +19,22 @@ use lumos_engine::ports::{
 };
 use lumos_ledger::{Frontier, Hash};
 use rusqlite::{Connection, OptionalExtension as _};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch;
 
 use crate::{OpenError, durable, lock::DirLock};
 use append::Ready;
+use queue::Queue;
 use readers::Readers;
 use value::ValueError;
-use writer::{Job, JobError, Outcome, WAITING, Work, Writer};
+use writer::{JobError, Outcome, Work, Writer};
 
 /// The ledger and its tables in `DIR/lumos.db`.
 ///
 /// Dropping it waits for the work that was handed in, then lets go of the data directory.
 pub struct SqliteStore {
-    jobs: Option<mpsc::Sender<Job>>,
+    queue: Queue,
     readers: Readers,
     committed: watch::Receiver<u64>,
-    writer: Option<thread::JoinHandle<()>>,
 }
 
 impl SqliteStore {
@@ -63,38 +64,13 @@ impl SqliteStore {
             problem: error.to_string(),
         })?;
         let (announce, committed) = watch::channel(frontier.size());
-        let (jobs, waiting) = mpsc::channel(WAITING);
         let writer = Writer::new(connection, announce, lock);
-        let writer = thread::Builder::new()
-            .name("lumos-store".to_owned())
-            .spawn(move || writer.run(waiting))
-            .map_err(unusable("starting its writer"))?;
+        let queue = Queue::start(writer).map_err(unusable("starting its writer"))?;
         Ok(Self {
-            jobs: Some(jobs),
+            queue,
             readers: Readers::new(path),
             committed,
-            writer: Some(writer),
         })
-    }
-
-    async fn submit(&self, work: Work) -> Result<Outcome, JobError> {
-        let (reply, answer) = oneshot::channel();
-        let jobs = self.jobs.as_ref().ok_or(JobError::Stopped)?;
-        jobs.send(Job { work, reply })
-            .await
-            .map_err(|_| JobError::Stopped)?;
-        answer.await.map_err(|_| JobError::Stopped)?
-    }
-}
-
-impl Drop for SqliteStore {
-    fn drop(&mut self) {
-        drop(self.jobs.take());
-        if let Some(writer) = self.writer.take()
-            && writer.join().is_err()
-        {
-            tracing::error!("the writer of the store ended in a panic");
-        }
     }
 }
 
@@ -102,7 +78,12 @@ impl Drop for SqliteStore {
 impl Store for SqliteStore {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         let work = Work::Append(Ready::new(append)?);
-        match self.submit(work).await.map_err(JobError::into_append)? {
+        match self
+            .queue
+            .submit(work)
+            .await
+            .map_err(JobError::into_append)?
+        {
             Outcome::Appended(appended) => Ok(appended),
             Outcome::Changed(_) | Outcome::Rebuilt => Err(JobError::Stopped.into_append()),
         }
@@ -204,7 +185,7 @@ impl Store for SqliteStore {
 
     async fn execute(&self, statements: Vec<Statement>) -> Result<Vec<u64>, PortError> {
         let doing = "changing operational state";
-        match self.submit(Work::Execute(statements)).await {
+        match self.queue.submit(Work::Execute(statements)).await {
             Ok(Outcome::Changed(changed)) => Ok(changed),
             Ok(_) => Err(JobError::Stopped.into_port(doing)),
             Err(error) => Err(error.into_port(doing)),

@@ -67,7 +67,8 @@ impl SqliteStore {
     }
 
     async fn step(&self, step: Step) -> Result<(), PortError> {
-        self.submit(Work::Rebuild(step))
+        self.queue
+            .submit(Work::Rebuild(step))
             .await
             .map(|_| ())
             .map_err(|error| error.into_port(DOING))

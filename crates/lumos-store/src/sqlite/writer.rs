@@ -1,5 +1,5 @@
-//! The one writer: a thread that owns the writing connection and puts the waiting work of many callers
-//! into one transaction. What a single append does stands in `append`.
+//! The one writer: it owns the writing connection and puts the work of many callers into one transaction.
+//! How they reach it stands in `queue`, what a single append does in `append`.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -9,23 +9,12 @@ use std::{
 use lumos_engine::ports::{AppendError, Appended, PortError, Statement};
 use lumos_ledger::{Frontier, Hash, tree};
 use rusqlite::{Connection, ErrorCode};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch;
 
 use super::{append::Ready, head, rebuild, value, versions::Versions};
 use crate::lock::DirLock;
 
-/// Jobs that share one commit at most.
-const BATCH: usize = 512;
-
-/// Jobs that wait at most; who comes later waits for a place.
-pub(super) const WAITING: usize = 1024;
-
-/// What the writer is asked to do, and who waits for the outcome.
-pub(super) struct Job {
-    pub(super) work: Work,
-    pub(super) reply: oneshot::Sender<Result<Outcome, JobError>>,
-}
-
+/// What the writer is asked to do.
 pub(super) enum Work {
     Append(Ready),
     Execute(Vec<Statement>),
@@ -157,39 +146,28 @@ impl Writer {
         }
     }
 
-    /// Works until every sender is gone, then lets go of the data directory.
-    pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
-        let mut batch = Vec::with_capacity(BATCH);
-        while jobs.blocking_recv_many(&mut batch, BATCH) > 0 {
-            let outcomes = match self.transact(&batch, Care::Hope) {
-                Err(JobError::Again) => self
-                    .run_sql("ROLLBACK")
-                    .and_then(|()| self.transact(&batch, Care::Savepoints)),
-                outcomes => outcomes,
-            };
-            match outcomes {
-                Ok(outcomes) => {
-                    for (job, outcome) in batch.drain(..).zip(outcomes) {
-                        // A caller that went away is no reason to stop: it can ask by command id.
-                        job.reply.send(outcome).ok();
-                    }
-                }
-                Err(error) => {
-                    self.recover(&error);
-                    let error = Arc::new(error);
-                    for job in batch.drain(..) {
-                        job.reply.send(Err(JobError::Batch(error.clone()))).ok();
-                    }
-                }
-            }
-        }
+    /// Does the batch in one transaction, with an outcome for each piece of work in order. What failed with
+    /// all that shared the transaction says so in each.
+    pub(super) fn work(&mut self, batch: &[Work]) -> Vec<Result<Outcome, JobError>> {
+        let outcomes = match self.transact(batch, Care::Hope) {
+            Err(JobError::Again) => self
+                .run_sql("ROLLBACK")
+                .and_then(|()| self.transact(batch, Care::Savepoints)),
+            outcomes => outcomes,
+        };
+        outcomes.unwrap_or_else(|error| {
+            self.recover(&error);
+            let error = Arc::new(error);
+            let failed = |_| Err(JobError::Batch(error.clone()));
+            batch.iter().map(failed).collect()
+        })
     }
 
     /// Does the whole batch in one transaction, with an outcome for each job in order. An error means
     /// that none of it can be relied on.
     fn transact(
         &mut self,
-        batch: &[Job],
+        batch: &[Work],
         care: Care,
     ) -> Result<Vec<Result<Outcome, JobError>>, JobError> {
         let state = match self.state.take() {
@@ -205,8 +183,8 @@ impl Writer {
         };
         self.run_sql("BEGIN IMMEDIATE")?;
         let mut outcomes = Vec::with_capacity(batch.len());
-        for job in batch {
-            outcomes.push(self.one(&job.work, care, &mut pending)?);
+        for work in batch {
+            outcomes.push(self.one(work, care, &mut pending)?);
         }
         if !pending.leaves.is_empty() {
             self.read_back(before, &pending.leaves)?;

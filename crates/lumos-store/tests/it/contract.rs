@@ -1,16 +1,30 @@
 //! What every store must keep, written against `&dyn Store`: one list, run for each of them.
 
+use std::thread;
+
 use lumos_engine::ports::{AppendError, Appended, Statement, Store, Value};
 use lumos_ledger::tree::EMPTY_ROOT;
-use tokio::sync::watch;
+use tokio::{runtime::Handle, sync::watch};
 
 use crate::world::{append, check_whole, entry, id, open, stream, with_login, with_sealed};
 
 macro_rules! contract {
     ($($name:ident)*) => {
+        /// Where a caller may wait for the disk itself, and does when it is alone.
         mod sqlite {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    let dir = tempfile::tempdir().unwrap();
+                    super::$name(&super::open(&dir)).await;
+                }
+            )*
+        }
+
+        /// Where every caller goes through the queue.
+        mod sqlite_queued {
+            $(
+                #[tokio::test]
                 async fn $name() {
                     let dir = tempfile::tempdir().unwrap();
                     super::$name(&super::open(&dir)).await;
@@ -29,6 +43,7 @@ contract! {
     a_repeated_command_is_answered_not_done
     of_two_racing_appends_one_wins
     many_callers_share_commits
+    threads_take_turns
     a_taken_value_refuses_only_its_own_append
     sealed_values_come_back_until_erased
     operational_changes_are_whole_or_not_at_all
@@ -196,30 +211,43 @@ async fn of_two_racing_appends_one_wins(store: &dyn Store) {
 }
 
 async fn many_callers_share_commits(store: &dyn Store) {
-    // One in eight comes with a stale read; it fails alone, whoever shares its commit.
-    let clients = (0..64).map(|client| async move {
-        let name = format!("person/p{client}");
-        for version in 1..=20 {
-            let command = format!("c{client}-{version}");
-            let stale = (client + version) % 8 == 0;
-            let reads = [(name.as_str(), if stale { 99 } else { version - 1 })];
-            let entries = [(name.as_str(), version)];
-            let answer = store.append(append(&command, &entries, &reads)).await;
-            assert_eq!(answer.is_err(), stale);
-            if stale {
-                let reads = [(name.as_str(), version - 1)];
-                let first = store
-                    .append(append(&command, &entries, &reads))
-                    .await
-                    .unwrap()
-                    .first;
-                let found = store.appended(&id(&command)).await.unwrap().unwrap();
-                assert_eq!(found.first, first);
-            }
+    join_all((0..64).map(|client| calls(store, client))).await;
+    assert_eq!(check_whole(store).await, 64 * 20);
+}
+
+async fn threads_take_turns(store: &dyn Store) {
+    let runtime = Handle::current();
+    thread::scope(|scope| {
+        for client in 0..8 {
+            let runtime = runtime.clone();
+            scope.spawn(move || runtime.block_on(calls(store, client)));
         }
     });
-    join_all(clients).await;
-    assert_eq!(check_whole(store).await, 64 * 20);
+    assert_eq!(check_whole(store).await, 8 * 20);
+}
+
+/// Twenty appends one after the other. One in eight comes with a stale read first; it fails alone, whoever
+/// shares its commit.
+async fn calls(store: &dyn Store, client: u64) {
+    let name = format!("person/p{client}");
+    for version in 1..=20 {
+        let command = format!("c{client}-{version}");
+        let stale = (client + version).is_multiple_of(8);
+        let reads = [(name.as_str(), if stale { 99 } else { version - 1 })];
+        let entries = [(name.as_str(), version)];
+        let answer = store.append(append(&command, &entries, &reads)).await;
+        assert_eq!(answer.is_err(), stale);
+        if stale {
+            let reads = [(name.as_str(), version - 1)];
+            let first = store
+                .append(append(&command, &entries, &reads))
+                .await
+                .unwrap()
+                .first;
+            let found = store.appended(&id(&command)).await.unwrap().unwrap();
+            assert_eq!(found.first, first);
+        }
+    }
 }
 
 /// Drives all futures on this task, each woken by the same waker: enough to have them all wait at once.
