@@ -21,6 +21,7 @@ use lumos_engine::{
     Door, Outcome, Request,
     notary::Published,
     ports::{Hint, Registry},
+    views::people::LOGIN_BYTES_MAX,
 };
 use lumos_ledger::VerifierKey;
 use tokio::sync::{mpsc, watch};
@@ -169,6 +170,19 @@ pub fn refusal(
         Err(Halt::Refused(refusal)) => Ok(Some(refusal)),
         Err(need @ Halt::Need(_)) => Err(need),
     }
+}
+
+/// A login that can sign in.
+///
+/// # Errors
+/// When it is empty or longer than any that is looked up.
+pub fn login(given: &str) -> Result<&str, Problem> {
+    let login = text("login", given)?;
+    if login.len() > LOGIN_BYTES_MAX {
+        let detail = format!("the login is over {LOGIN_BYTES_MAX} bytes");
+        return Err(Problem::bad("text-too-long", detail));
+    }
+    Ok(login)
 }
 
 /// A required, bounded piece of free text.

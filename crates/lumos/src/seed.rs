@@ -22,6 +22,7 @@ use lumos_domain::{
 use lumos_engine::{
     Door, Request,
     secret::{self, Sealer},
+    views::people::LOGIN_BYTES_MAX,
 };
 use lumos_policy::Bundle;
 use serde::Deserialize;
@@ -188,6 +189,12 @@ impl<'a> Plan<'a> {
         let mut ids = BTreeMap::new();
         for person in &organisation.people {
             let id = secret::id(&*door.ports().entropy, "p")?;
+            if person.login.len() > LOGIN_BYTES_MAX {
+                bail!(
+                    "login `{}` of the organisation file is over {LOGIN_BYTES_MAX} bytes",
+                    person.login
+                );
+            }
             if ids.insert(person.login.as_str(), id).is_some() {
                 bail!(
                     "login `{}` appears twice in the organisation file",

@@ -78,7 +78,7 @@ fn approval(row: &Row) -> Option<ApprovalRow> {
 pub async fn unexpired(store: &dyn Store, now: Timestamp) -> Result<Vec<ApprovalRow>, PortError> {
     let rows = store
         .query(
-            "SELECT review, tuple, revoked FROM approvals WHERE expires_us > $1 ORDER BY review LIMIT 1000000",
+            "SELECT review, tuple, revoked FROM approvals WHERE expires_us > $1 ORDER BY review",
             vec![now.into()],
         )
         .await?;
@@ -92,7 +92,7 @@ pub async fn unexpired(store: &dyn Store, now: Timestamp) -> Result<Vec<Approval
 pub async fn of_sandbox(store: &dyn Store) -> Result<Vec<ReviewId>, PortError> {
     let rows = store
         .query(
-            "SELECT review FROM approvals WHERE sandbox = 1 AND revoked IS NULL ORDER BY review LIMIT 100000",
+            "SELECT review FROM approvals WHERE sandbox = 1 AND revoked IS NULL ORDER BY review",
             Vec::new(),
         )
         .await?;
@@ -111,7 +111,7 @@ pub async fn assignments(
 ) -> Result<Vec<(AssignmentId, Vec<Assigned>)>, PortError> {
     let rows = store
         .query(
-            "SELECT assignment, releases FROM assignments ORDER BY assignment LIMIT 1000000",
+            "SELECT assignment, releases FROM assignments ORDER BY assignment",
             Vec::new(),
         )
         .await?;

@@ -56,16 +56,13 @@ pub(super) fn project(stream: &Stream, event: &Event) -> Vec<Statement> {
     }
 }
 
-/// Every registered model, at most 10,000.
+/// Every registered model.
 ///
 /// # Errors
 /// When the store fails.
 pub async fn models(store: &dyn Store) -> Result<Vec<ModelName>, PortError> {
     let rows = store
-        .query(
-            "SELECT model FROM models ORDER BY model LIMIT 10000",
-            Vec::new(),
-        )
+        .query("SELECT model FROM models ORDER BY model", Vec::new())
         .await?;
     Ok(rows
         .iter()
@@ -73,16 +70,13 @@ pub async fn models(store: &dyn Store) -> Result<Vec<ModelName>, PortError> {
         .collect())
 }
 
-/// Every system, at most 10,000.
+/// Every system.
 ///
 /// # Errors
 /// When the store fails.
 pub async fn systems(store: &dyn Store) -> Result<Vec<SystemName>, PortError> {
     let rows = store
-        .query(
-            "SELECT system FROM systems ORDER BY system LIMIT 10000",
-            Vec::new(),
-        )
+        .query("SELECT system FROM systems ORDER BY system", Vec::new())
         .await?;
     Ok(rows
         .iter()
@@ -97,7 +91,7 @@ pub async fn systems(store: &dyn Store) -> Result<Vec<SystemName>, PortError> {
 pub async fn bundles(store: &dyn Store) -> Result<Vec<BundleRef>, PortError> {
     let rows = store
         .query(
-            "SELECT name, version, digest FROM bundles ORDER BY name LIMIT 1000",
+            "SELECT name, version, digest FROM bundles ORDER BY name",
             Vec::new(),
         )
         .await?;
@@ -122,7 +116,7 @@ pub async fn bindings(
 ) -> Result<Vec<(ModelName, Binding)>, PortError> {
     let rows = store
         .query(
-            "SELECT model, binding FROM bindings WHERE registry = $1 ORDER BY name, environment LIMIT 10000",
+            "SELECT model, binding FROM bindings WHERE registry = $1 ORDER BY name, environment",
             vec![registry.into()],
         )
         .await?;

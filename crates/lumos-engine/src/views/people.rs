@@ -104,7 +104,10 @@ fn person(row: &Row) -> Option<PersonRow> {
     })
 }
 
-/// The person with this login.
+/// The longest login, in bytes.
+pub const LOGIN_BYTES_MAX: usize = 256;
+
+/// The person with this login; none is longer than [`LOGIN_BYTES_MAX`].
 ///
 /// # Errors
 /// When the store fails.
@@ -113,6 +116,9 @@ pub async fn by_login(
     key: &ServerKey,
     login: &str,
 ) -> Result<Option<PersonRow>, PortError> {
+    if login.len() > LOGIN_BYTES_MAX {
+        return Ok(None);
+    }
     let rows = store
         .query(
             "SELECT person, name_seal, login_seal, service, suspended, credential_seal, must_change
@@ -138,7 +144,7 @@ pub async fn by_id(store: &dyn Store, id: &PersonId) -> Result<Option<PersonRow>
     Ok(rows.first().and_then(person))
 }
 
-/// Everybody, at most 1,000.
+/// Everybody.
 ///
 /// # Errors
 /// When the store fails.
@@ -146,7 +152,7 @@ pub async fn all(store: &dyn Store) -> Result<Vec<PersonRow>, PortError> {
     let rows = store
         .query(
             "SELECT person, name_seal, login_seal, service, suspended, credential_seal, must_change
-             FROM people ORDER BY person LIMIT 1000",
+             FROM people ORDER BY person",
             Vec::new(),
         )
         .await?;
@@ -190,7 +196,7 @@ pub async fn tokens(store: &dyn Store, person: &PersonId) -> Result<Vec<TokenRow
     let rows = store
         .query(
             "SELECT token, person, hash_seal, purpose_seal, expires_us FROM tokens
-             WHERE person = $1 ORDER BY expires_us LIMIT 1000",
+             WHERE person = $1 ORDER BY expires_us",
             vec![Value::from(person.as_str())],
         )
         .await?;

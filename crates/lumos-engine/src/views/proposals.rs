@@ -48,7 +48,7 @@ pub struct Waiting {
     pub until: Timestamp,
 }
 
-/// What waits at `now`, the oldest first, at most 1,000.
+/// What waits at `now`, the oldest first.
 ///
 /// # Errors
 /// When the store fails.
@@ -56,7 +56,7 @@ pub async fn waiting(store: &dyn Store, now: Timestamp) -> Result<Vec<Waiting>, 
     let rows = store
         .query(
             "SELECT proposal, person, made_us, until_us FROM proposals WHERE until_us > $1
-             ORDER BY made_us, proposal LIMIT 1000",
+             ORDER BY made_us, proposal",
             vec![now.into()],
         )
         .await?;

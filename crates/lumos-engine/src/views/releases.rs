@@ -180,14 +180,14 @@ pub async fn exists(store: &dyn Store, id: &ReleaseId) -> Result<bool, PortError
     Ok(!rows.is_empty())
 }
 
-/// The known versions of a model, newest first, at most 10,000.
+/// The known versions of a model, newest first.
 ///
 /// # Errors
 /// When the store fails.
 pub async fn versions(store: &dyn Store, model: &str) -> Result<Vec<String>, PortError> {
     let rows = store
         .query(
-            "SELECT version FROM releases WHERE model = $1 ORDER BY entry DESC LIMIT 10000",
+            "SELECT version FROM releases WHERE model = $1 ORDER BY entry DESC",
             vec![model.into()],
         )
         .await?;
@@ -204,7 +204,7 @@ pub async fn files(
 ) -> Result<std::collections::BTreeSet<Digest>, PortError> {
     let rows = store
         .query(
-            "SELECT sha256 FROM files WHERE digest = $1 LIMIT 100000",
+            "SELECT sha256 FROM files WHERE digest = $1",
             vec![digest.to_string().into()],
         )
         .await?;

@@ -154,7 +154,7 @@ pub async fn of_release(
     let rows = store
         .query(
             "SELECT review, state, depth, blocking, opened_us, due_us, entry FROM reviews
-             WHERE model = $1 AND version = $2 ORDER BY entry DESC LIMIT 1000",
+             WHERE model = $1 AND version = $2 ORDER BY entry DESC",
             vec![model.into(), version.into()],
         )
         .await?;

@@ -22,7 +22,7 @@ use super::{
     name, seal_one, sealer,
 };
 use crate::{
-    app::{App, Json, Once, Path, text},
+    app::{App, Json, Once, Path, login, text},
     auth::{SignedIn, end_sessions, hash_password},
     problem::Problem,
 };
@@ -113,7 +113,7 @@ async fn add(Act(by, body): Act<NewPerson>) -> Result<Json<Added>, Problem> {
     let mut commands = vec![Command::AddPerson(AddPerson {
         person: person.clone(),
         name: sealer.seal(text("name", &body.name)?),
-        login: sealer.seal(text("login", &body.login)?),
+        login: sealer.seal(login(&body.login)?),
         service: body.service,
     })];
     if let Some(password) = &body.password {

@@ -17,6 +17,8 @@ const BOTH: &str = "administrator & risk";
 async fn people_and_roles_are_kept_by_who_may() {
     let world = World::acme().await;
     let by = "administrator";
+    let endless = format!("user add {} --name 'Acme Auditor'", "a".repeat(257));
+    world.check_as(&[(by, &endless, 1, "text-too-long")]).await;
     world
         .check_as(&[
             (by, "user list", 0, "login: compliance"),
