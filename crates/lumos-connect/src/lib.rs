@@ -2,5 +2,6 @@
 #![warn(missing_docs)]
 
 pub mod registries;
+pub mod witness;
 
 pub use registries::{RegistrySettings, SettingsError, build};

@@ -3,14 +3,17 @@
 //! The engine knows the rules (`lumos-domain`) and the proof (`lumos-ledger`), and the world only as
 //! `ports`. It holds no SQL dialect, no HTTP, no file format.
 
+pub mod cosigning;
 pub mod door;
 pub mod key;
 pub mod notary;
 pub mod ports;
+pub mod proofs;
 pub mod record;
 pub mod runtime;
 pub mod secret;
 pub mod views;
+pub mod witness;
 
 pub use door::{Door, DoorError, Outcome, Request};
 pub use record::LedgerEntry;
@@ -18,5 +21,10 @@ pub use record::LedgerEntry;
 /// Every table beside the ledger: decision projections and the runtime's own.
 #[must_use]
 pub fn schema() -> Vec<&'static str> {
-    [views::schema(), runtime::SCHEMA.to_vec()].concat()
+    [
+        views::schema(),
+        runtime::SCHEMA.to_vec(),
+        cosigning::SCHEMA.to_vec(),
+    ]
+    .concat()
 }

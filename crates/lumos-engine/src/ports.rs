@@ -275,6 +275,29 @@ pub trait Anchor: Send + Sync {
     fn store(&self, checkpoint: &[u8]) -> Result<(), PortError>;
 }
 
+/// What a witness answered to `add-checkpoint` (C2SP tlog-witness).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answered {
+    /// Signature lines.
+    Cosigned(String),
+    /// It saw a checkpoint of this size last, another than we said.
+    Latest(u64),
+    /// It does not cosign.
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The beginning of what it said.
+        problem: String,
+    },
+}
+
+/// A witness that can be asked to cosign.
+#[async_trait]
+pub trait WitnessPeer: Send + Sync {
+    /// Brings it the body of an `add-checkpoint` request.
+    async fn add_checkpoint(&self, request: String) -> Result<Answered, PortError>;
+}
+
 /// A version that a registry has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundVersion {

@@ -11,4 +11,5 @@ pub mod sqlite;
 pub use anchor::FileAnchor;
 pub use blobs::DirBlobs;
 pub use error::OpenError;
+pub use lock::DirLock;
 pub use sqlite::SqliteStore;

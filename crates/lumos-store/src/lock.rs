@@ -14,13 +14,16 @@ const PID_BYTES: u64 = 32;
 
 /// Holds the data directory until it is dropped, or the process ends in whatever way.
 #[derive(Debug)]
-pub(crate) struct DirLock {
+pub struct DirLock {
     _file: File,
 }
 
 impl DirLock {
     /// Takes the lock of `dir` and writes our process id into it.
-    pub(crate) fn take(dir: &Path) -> Result<Self, OpenError> {
+    ///
+    /// # Errors
+    /// [`OpenError::InUse`] when another process holds it, [`OpenError::Unusable`].
+    pub fn take(dir: &Path) -> Result<Self, OpenError> {
         let unusable = |doing| {
             move |source| OpenError::Unusable {
                 dir: dir.to_owned(),

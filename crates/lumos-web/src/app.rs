@@ -21,6 +21,7 @@ use lumos_engine::{
     Door, Outcome, Request,
     notary::Published,
     ports::{Hint, Registry},
+    proofs::Hashes,
     views::people::LOGIN_BYTES_MAX,
 };
 use lumos_ledger::VerifierKey;
@@ -30,7 +31,6 @@ use crate::{
     auth::{self, Gatekeeper},
     decisions::Decisions,
     problem::Problem,
-    proof::Hashes,
     staging::Staging,
 };
 
@@ -40,6 +40,8 @@ pub struct Inner {
     pub door: Door,
     /// The latest checkpoint.
     pub published: watch::Receiver<Published>,
+    /// The latest checkpoint that a quorum of witnesses cosigned, where witnesses are asked.
+    pub cosigned: Option<watch::Receiver<Published>>,
     /// The key that verifies checkpoints.
     pub verifier_key: VerifierKey,
     /// Enforcement decisions.
@@ -108,6 +110,25 @@ pub struct Query<T>(pub T);
 pub struct Once(pub CommandId);
 
 impl App {
+    /// The checkpoint that is shown to the world: the last one that a quorum of witnesses cosigned, or, where no
+    /// witness is asked or none has answered yet, the last one that was signed.
+    pub fn checkpoint(&self) -> Published {
+        let cosigned = self.cosigned.as_ref().map(|last| last.borrow().clone());
+        match cosigned.filter(|cosigned| cosigned.size > 0) {
+            Some(cosigned) => cosigned,
+            None => self.published.borrow().clone(),
+        }
+    }
+
+    /// The checkpoint to prove entry `index` with: the one that is shown if it covers it, else the last signed one.
+    pub fn checkpoint_over(&self, index: u64) -> Option<Published> {
+        let shown = Some(self.checkpoint()).filter(|shown| index < shown.size);
+        shown.or_else(|| {
+            let signed = self.published.borrow();
+            (index < signed.size).then(|| signed.clone())
+        })
+    }
+
     /// Submits one command through the door.
     ///
     /// # Errors

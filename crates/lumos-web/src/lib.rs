@@ -7,11 +7,11 @@ pub mod auth;
 pub mod decisions;
 pub mod pages;
 pub mod problem;
-pub mod proof;
 pub mod proposals;
 pub mod routes;
 pub mod staging;
 pub mod sweep;
+pub mod witness;
 
 /// The tables of the web: sessions, decision counts, webhook deliveries, idempotency keys.
 #[must_use]

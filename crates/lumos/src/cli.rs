@@ -1,8 +1,12 @@
 //! The command line: names, options and help. What a command does is in `commands/`.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
+
+mod people;
+
+pub(crate) use people::{Role, Token, User};
 
 /// LUMOS decides which model versions may run, and proves it.
 ///
@@ -84,6 +88,9 @@ pub(crate) enum Command {
     /// The ledger: show, export, verify, proof, checkpoint
     #[command(subcommand)]
     Ledger(Ledger),
+    /// Cosign the checkpoints of ledgers run by others
+    #[command(subcommand)]
+    Witness(Witness),
     /// Sign in and out, add people
     #[command(subcommand)]
     User(User),
@@ -409,91 +416,16 @@ pub(crate) enum Ledger {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum User {
-    /// Sign in and keep the credential for this server; the password comes from standard input
-    Login { login: String },
-    /// Sign out and forget the credential
-    Logout,
-    /// Who am I?
-    Whoami,
-    /// Everybody
-    List,
-    /// Add a person or a service; a first password is printed once
-    Add {
-        login: String,
+pub(crate) enum Witness {
+    /// Run a witness; its key and what it cosigned are kept in --data
+    Serve {
+        /// Its name, a schema-less address that stays the same: witness.acme.example/audit
         #[arg(long)]
         name: String,
-        #[arg(long)]
-        service: bool,
-    },
-    /// Give somebody a first password, printed once: they have none yet, or lost theirs
-    Invite { login: String },
-    /// Change your password: present and new, a line each on standard input
-    Password,
-    /// Take an account out of use
-    Suspend {
-        login: String,
-        #[arg(long)]
-        reason: String,
-    },
-    /// Leave the sandbox: name the second founder. Every approval given in it ends
-    LeaveSandbox { founder: String },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Role {
-    /// The roles and their rights
-    List,
-    /// Define a role, or change its rights
-    Define {
-        role: String,
-        /// Its rights; none for a role that only sits in reviews
-        rights: Vec<String>,
-    },
-    /// Grant a role to a login
-    Grant {
-        login: String,
-        role: String,
-        #[arg(long)]
-        model: Option<String>,
-        #[arg(long)]
-        unit: Option<String>,
-    },
-    /// Take a role back
-    Revoke {
-        login: String,
-        role: String,
-        #[arg(long)]
-        model: Option<String>,
-        #[arg(long)]
-        unit: Option<String>,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Token {
-    /// Issue a token for yourself, or for a service
-    Issue {
-        #[arg(long)]
-        purpose: String,
-        /// A right it is limited to; may be repeated
-        #[arg(long, required = true)]
-        right: Vec<String>,
-        #[arg(long, default_value_t = 90)]
-        days: u32,
-        /// The service it is for
-        #[arg(long)]
-        service: Option<String>,
-    },
-    /// Your tokens, or a service's
-    List {
-        #[arg(long)]
-        service: Option<String>,
-    },
-    /// Revoke one
-    Revoke {
-        token: String,
-        #[arg(long)]
-        service: Option<String>,
+        /// The ledgers to follow: lines `log VKEY`, as in a trust policy
+        #[arg(long, value_name = "FILE")]
+        logs: PathBuf,
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8418")]
+        listen: SocketAddr,
     },
 }

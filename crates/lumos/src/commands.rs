@@ -23,6 +23,7 @@ mod scan;
 mod serve;
 mod submit;
 mod system;
+mod witness;
 
 /// What a command says by its exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +70,7 @@ async fn dispatch(cli: Cli) -> Result<Said> {
         Command::Scan { path } => scan::run(&path, &out).await,
         Command::Policy(policy) => policy::run(policy, &common, &out).await,
         Command::Ledger(ledger) => ledger::run(ledger, &common, &out).await,
+        Command::Witness(witness) => witness::run(&witness, &common).await,
         Command::Check => check::run(&Remote::of(&common)?, &out).await,
         Command::Runtime => {
             out.say(&Remote::of(&common)?.get("/api/v1/runtime").await?);
@@ -188,53 +190,4 @@ fn scalar(value: &Value) -> String {
 /// The text of a member, or nothing.
 fn text<'a>(value: &'a Value, member: &str) -> &'a str {
     value[member].as_str().unwrap_or_default()
-}
-
-/// The stable code of an error, where it has one.
-#[must_use]
-pub(crate) fn code_of(error: &anyhow::Error) -> Option<String> {
-    error.chain().find_map(|cause| {
-        if let Some(refused) = cause.downcast_ref::<Refused>() {
-            return Some(refused.code.clone());
-        }
-        let code = cause
-            .downcast_ref::<lumos_http::HttpError>()
-            .map(lumos_http::HttpError::code)
-            .or_else(|| {
-                cause
-                    .downcast_ref::<lumos_store::OpenError>()
-                    .map(lumos_store::OpenError::code)
-            })
-            .or_else(|| {
-                cause
-                    .downcast_ref::<lumos_engine::notary::NotaryError>()
-                    .map(lumos_engine::notary::NotaryError::code)
-            })
-            .or_else(|| {
-                cause
-                    .downcast_ref::<lumos_engine::DoorError>()
-                    .map(lumos_engine::DoorError::code)
-            })
-            .or_else(|| {
-                cause
-                    .downcast_ref::<lumos_policy::BundleError>()
-                    .map(lumos_policy::BundleError::code)
-            })
-            .or_else(|| {
-                cause
-                    .downcast_ref::<lumos_worker::WorkerError>()
-                    .map(lumos_worker::WorkerError::code)
-            })
-            .or_else(|| {
-                cause
-                    .downcast_ref::<lumos_worker::tree::TreeError>()
-                    .map(lumos_worker::tree::TreeError::code)
-            })
-            .or_else(|| {
-                cause
-                    .downcast_ref::<lumos_ledger::verify::Error>()
-                    .map(lumos_ledger::verify::Error::code)
-            });
-        code.map(str::to_owned)
-    })
 }

@@ -70,6 +70,16 @@ impl Keys {
     }
 }
 
+/// The seed of the key with which a witness that keeps its things in `data` cosigns, made only if `fresh`.
+///
+/// # Errors
+/// When it is missing, malformed or cannot be made.
+pub(crate) fn witness(data: &Path, entropy: &dyn Entropy, fresh: bool) -> Result<[u8; 32]> {
+    let folder = data.join("keys");
+    fs::create_dir_all(&folder).with_context(|| format!("making `{}`", folder.display()))?;
+    seed(&folder.join("witness.ed25519"), entropy, fresh)
+}
+
 fn seed_p256(path: &Path, entropy: &dyn Entropy, fresh: bool) -> Result<StatementSigner> {
     // A random scalar is out of range once in 2^32 tries at most; draw again then.
     loop {
@@ -87,7 +97,7 @@ fn seed(path: &Path, entropy: &dyn Entropy, fresh: bool) -> Result<[u8; 32]> {
     if !path.exists() {
         if !fresh {
             bail!(
-                "the key `{}` is missing though the ledger is not empty; restore it from the backup of keys",
+                "the key `{}` is missing though what was signed with it is not; restore it from the backup of keys",
                 path.display()
             );
         }

@@ -6,6 +6,7 @@
 )]
 
 mod cli;
+mod codes;
 mod commands;
 mod defaults;
 mod edge;
@@ -14,6 +15,7 @@ mod remote;
 mod seed;
 mod serve;
 mod settings;
+mod witnesses;
 
 use std::process::ExitCode;
 
@@ -41,7 +43,7 @@ fn main() -> ExitCode {
         Ok(commands::Said::No) => ExitCode::from(3),
         Err(error) => {
             eprintln!("lumos: {error:#}");
-            if let Some(code) = commands::code_of(&error) {
+            if let Some(code) = codes::code_of(&error) {
                 eprintln!("  code {code}: see docs/errors/{code}.md");
             }
             ExitCode::FAILURE

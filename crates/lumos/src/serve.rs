@@ -19,8 +19,10 @@ use lumos_domain::{
 use lumos_enforce::dsse::StatementSigner;
 use lumos_engine::{
     Door, Request,
+    cosigning::Cosigning,
     notary::Notary,
     ports::{Clock, Entropy as _, Hint, Ports, Registry, Store as _},
+    proofs::Hashes,
     runtime, secret, views,
 };
 use lumos_http::{Client, Egress};
@@ -29,7 +31,6 @@ use lumos_web::{
     app::{App, Inner},
     auth::{self, Gatekeeper},
     decisions::Decisions,
-    proof::Hashes,
     staging::{Limits, Staging},
     sweep,
 };
@@ -44,6 +45,7 @@ use crate::{
     keys::Keys,
     seed::{self, Founding},
     settings::{Loaded, Settings},
+    witnesses::Witnesses,
 };
 
 /// What a version of LUMOS calls itself in the ledger.
@@ -103,7 +105,9 @@ pub(crate) struct Extras {
 pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
     let settings = &loaded.settings;
     // What can fail for a wrong setting comes before the founding, which happens once.
-    let registries = registries(loaded, &client(settings)?)?;
+    let witnesses = Witnesses::of(settings)?;
+    let http = client(settings, &witnesses)?;
+    let registries = registries(loaded, &http)?;
     let listener = TcpListener::bind(settings.listen)
         .await
         .with_context(|| format!("listening on {}", settings.listen))?;
@@ -115,14 +119,19 @@ pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
     let (hints, hinted) = mpsc::channel(1_024);
     let mut salt = [0; 16];
     OsEntropy.fill(&mut salt);
+    let proofs = Hashes::default();
+    let cosigning = witnesses
+        .start(&http, base.door.ports(), proofs.clone(), &base.notary)
+        .await?;
     let app = App(Arc::new(Inner {
         door: base.door.clone(),
         published: base.notary.published(),
+        cosigned: cosigning.as_ref().map(Cosigning::cosigned),
         verifier_key: base.notary.verifier_key().clone(),
         decisions: Decisions::new(base.door.clone(), &settings.origin, base.statements),
         gatekeeper: Gatekeeper::new(salt).map_err(|problem| anyhow::anyhow!(problem.detail))?,
         registries: registries.clone(),
-        proofs: Hashes::default(),
+        proofs,
         hints,
         uploads: staging(settings)?,
         decisions_kept: days(settings.decisions_kept_days),
@@ -145,19 +154,14 @@ pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
             .unwrap_or(Duration::from_secs(settings.poll_s.max(1))),
     };
     let mut tasks = parts.run(hinted, &stopped);
-    let (sweeping, stopping) = (app.clone(), stopped.clone());
-    tasks.spawn(async move {
-        sweep::run(sweeping, stopping).await;
-        Ok(())
-    });
-    let (router, mut stopping) = (lumos_web::routes::router(app.clone()), stopped);
-    tasks.spawn(async move {
-        let router = router.into_make_service_with_connect_info::<SocketAddr>();
-        let serving = axum::serve(listener, router);
-        Ok(serving
-            .with_graceful_shutdown(async move { runtime::stopped(&mut stopping).await })
-            .await?)
-    });
+    if let Some(cosigning) = cosigning {
+        let stopping = stopped.clone();
+        tasks.spawn(async move {
+            cosigning.run(stopping).await;
+            Ok(())
+        });
+    }
+    open_site(listener, &app, &stopped, &mut tasks);
     Ok(Running {
         address,
         app,
@@ -165,6 +169,28 @@ pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
         stop,
         tasks,
     })
+}
+
+/// Serves the site on `listener`, and sweeps up behind it.
+fn open_site(
+    listener: TcpListener,
+    app: &App,
+    stopped: &watch::Receiver<bool>,
+    tasks: &mut JoinSet<Result<()>>,
+) {
+    let (sweeping, stopping) = (app.clone(), stopped.clone());
+    tasks.spawn(async move {
+        sweep::run(sweeping, stopping).await;
+        Ok(())
+    });
+    let (router, mut stopping) = (lumos_web::routes::router(app.clone()), stopped.clone());
+    tasks.spawn(async move {
+        let router = router.into_make_service_with_connect_info::<SocketAddr>();
+        let serving = axum::serve(listener, router);
+        Ok(serving
+            .with_graceful_shutdown(async move { runtime::stopped(&mut stopping).await })
+            .await?)
+    });
 }
 
 /// What everything else stands on: the ledger, opened, checked against its anchor, and founded.
@@ -219,7 +245,7 @@ impl Base {
 }
 
 /// The data directory, made for its owner only, by its real path: the anchor lies beside what it really is.
-fn own_folder(data: &Path) -> Result<PathBuf> {
+pub(crate) fn own_folder(data: &Path) -> Result<PathBuf> {
     use std::os::unix::fs::DirBuilderExt as _;
     let made = || -> std::io::Result<PathBuf> {
         std::fs::DirBuilder::new()
@@ -273,9 +299,10 @@ impl Parts {
     }
 }
 
-/// The outgoing client, which reaches the registries of the settings and nothing else.
-fn client(settings: &Settings) -> Result<Client> {
-    let addresses = settings.registries.iter().filter_map(|r| r.address());
+/// The outgoing client, which reaches the registries and witnesses of the settings and nothing else.
+fn client(settings: &Settings, witnesses: &Witnesses) -> Result<Client> {
+    let registries = settings.registries.iter().filter_map(|r| r.address());
+    let addresses = registries.chain(witnesses.addresses());
     Ok(Client::new(&Egress {
         hosts: addresses.map(str::to_owned).collect(),
         ..Egress::default()

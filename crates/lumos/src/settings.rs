@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     /// Addresses of TLS proxies in front, trusted to say whom they speak for (`X-Forwarded-For`). One on this
     /// machine always is.
     pub proxies: Vec<IpAddr>,
+    /// A trust policy (C2SP tlog-policy) that names this ledger and the witnesses to ask, with their addresses.
+    pub witnesses: Option<PathBuf>,
     /// How often registries are polled, in seconds.
     pub poll_s: u64,
     /// How long one scan may take, in seconds.
@@ -57,6 +59,7 @@ impl Default for Settings {
             policies: Vec::new(),
             registries: Vec::new(),
             proxies: Vec::new(),
+            witnesses: None,
             poll_s: 15 * 60,
             scan_timeout_s: 60 * 60,
             uploads_bytes_max: 1 << 40,
@@ -97,6 +100,7 @@ pub(crate) fn load(config: Option<&Path>, data: Option<&Path>) -> Result<Loaded>
             let beside = |file: &mut PathBuf| *file = folder.join(&*file);
             settings.organisation.iter_mut().for_each(beside);
             settings.policies.iter_mut().for_each(beside);
+            settings.witnesses.iter_mut().for_each(beside);
             beside(&mut settings.data);
             for registry in &mut settings.registries {
                 if let RegistrySettings::Directory(directory) = registry {

@@ -79,6 +79,12 @@ async fn metrics(State(app): State<App>) -> Result<impl IntoResponse, Problem> {
          # TYPE lumos_ledger_signed_entries gauge\nlumos_ledger_signed_entries {signed}\n\
          # TYPE lumos_agent_lag_entries gauge\n"
     );
+    if let Some(cosigned) = &app.cosigned {
+        let cosigned = cosigned.borrow().size;
+        text.push_str(&format!(
+            "# TYPE lumos_ledger_cosigned_entries gauge\nlumos_ledger_cosigned_entries {cosigned}\n"
+        ));
+    }
     for progress in runtime::progress(store).await? {
         let lag = size.saturating_sub(progress.next);
         text.push_str(&format!(

@@ -1,9 +1,11 @@
 //! The ledger, for programs: entries, proofs, and the C2SP tlog-tiles that foreign verifiers read.
 
+use std::time::Duration;
+
 use axum::{
     Router,
     extract::State,
-    http::header,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -107,15 +109,35 @@ async fn show(
     Ok(([(header::CONTENT_TYPE, "application/json")], stored.bytes).into_response())
 }
 
+/// How long a receipt that asks for witnesses waits for them.
+const WITNESSED_WITHIN: Duration = Duration::from_secs(30);
+
+#[derive(Deserialize, utoipa::IntoParams)]
+struct Wait {
+    /// `witnessed`: answer once a quorum of witnesses cosigned a checkpoint over the entry, within 30 seconds.
+    #[param(value_type = Option<String>)]
+    wait: Option<WaitFor>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum WaitFor {
+    Witnessed,
+}
+
 /// The receipt of one entry: index, inclusion proof and checkpoint (C2SP tlog-proof).
-#[utoipa::path(get, path = "/api/v1/ledger/entries/{index}/proof", tag = "ledger", params(("index" = u64, Path)),
-    responses((status = 200, body = String), (status = "4XX", body = Problem)))]
+#[utoipa::path(get, path = "/api/v1/ledger/entries/{index}/proof", tag = "ledger", params(("index" = u64, Path), Wait),
+    responses((status = 200, body = String), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 async fn receipt(
     State(app): State<App>,
     who: SignedIn,
     Path(index): Path<u64>,
+    Query(wait): Query<Wait>,
 ) -> Result<Response, Problem> {
     who.must(&app, Right::Read, None).await?;
+    if let Some(WaitFor::Witnessed) = wait.wait {
+        witnessed(&app, index).await?;
+    }
     let proof = inclusion(&app, index).await?;
     Ok((
         [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],
@@ -124,17 +146,36 @@ async fn receipt(
         .into_response())
 }
 
-/// The receipt of entry `index` against the published checkpoint.
+/// Waits until a cosigned checkpoint covers entry `index`.
+async fn witnessed(app: &App, index: u64) -> Result<(), Problem> {
+    let Some(mut cosigned) = app.cosigned.clone() else {
+        return Err(Problem::bad(
+            "no-witnesses",
+            "this server asks no witnesses: its settings name none",
+        ));
+    };
+    if index >= app.door.ports().store.frontier().await?.size() {
+        return Err(Problem::not_found("such entry"));
+    }
+    let covered = cosigned.wait_for(|cosigned| index < cosigned.size);
+    match tokio::time::timeout(WITNESSED_WITHIN, covered).await {
+        Ok(Ok(_)) => Ok(()),
+        _ => Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not-witnessed",
+            "too few witnesses have cosigned a checkpoint over this entry yet",
+        )),
+    }
+}
+
+/// The receipt of entry `index` against the checkpoint that is shown, or the last signed one.
 ///
 /// # Errors
 /// When the entry is not covered by it yet, or the store fails.
 pub async fn inclusion(app: &App, index: u64) -> Result<TlogProof, Problem> {
-    let published = app.published.borrow().clone();
-    if index >= published.size {
-        return Err(Problem::not_found(
-            "such entry under the published checkpoint; ask again in a moment",
-        ));
-    }
+    let published = app.checkpoint_over(index).ok_or_else(|| {
+        Problem::not_found("such entry under the published checkpoint; ask again in a moment")
+    })?;
     let store = &*app.door.ports().store;
     let path = app.proofs.inclusion(store, index, published.size).await?;
     let checkpoint = String::from_utf8(published.note.to_vec())
@@ -148,7 +189,7 @@ pub async fn inclusion(app: &App, index: u64) -> Result<TlogProof, Problem> {
 }
 
 async fn checkpoint(State(app): State<App>) -> Response {
-    let note = app.published.borrow().note.clone();
+    let note = app.checkpoint().note;
     let headers = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
         (header::CACHE_CONTROL, "no-cache"),

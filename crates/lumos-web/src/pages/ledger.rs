@@ -22,6 +22,8 @@ pub(super) struct LedgerPage {
     pub(super) origin: String,
     pub(super) size: u64,
     pub(super) published: u64,
+    /// Entries under a cosigned checkpoint, where witnesses are asked.
+    pub(super) cosigned: Option<u64>,
     pub(super) rows: Vec<Row>,
     pub(super) next: Option<u64>,
     pub(super) further: bool,
@@ -52,11 +54,13 @@ pub(super) async fn show(visit: Visit, Query(asked): Query<Before>) -> Result<Re
     };
     stored.reverse();
     let published = visit.app.published.borrow().size;
+    let cosigned = visit.app.cosigned.as_ref().map(|last| last.borrow().size);
     Ok(paint(&LedgerPage {
         frame: visit.frame("Ledger", "/ledger").await?,
         origin: visit.app.origin.clone(),
         size,
         published,
+        cosigned,
         rows: rows(&visit, &stored).await?,
         next: Some(from).filter(|from| *from > 0),
         further: asked.before.is_some(),
@@ -124,6 +128,7 @@ impl LedgerPage {
             origin: "ledger.acme.example".into(),
             size: 60,
             published: 59,
+            cosigned: Some(59),
             rows: vec![Row::sample()],
             next: Some(10),
             further: true,

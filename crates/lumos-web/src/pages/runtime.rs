@@ -16,6 +16,8 @@ pub(super) struct RuntimePage {
     pub(super) frame: Frame,
     pub(super) size: u64,
     pub(super) published: u64,
+    /// Entries under a cosigned checkpoint, where witnesses are asked.
+    pub(super) cosigned: Option<u64>,
     pub(super) read_only: String,
     pub(super) agents: Vec<Agent>,
 }
@@ -38,10 +40,12 @@ pub(super) async fn show(visit: Visit) -> Result<Response, Oops> {
     let size = door.ports().store.frontier().await?.size();
     let progress = runtime::progress(&*door.ports().store).await?;
     let published = visit.app.published.borrow().size;
+    let cosigned = visit.app.cosigned.as_ref().map(|last| last.borrow().size);
     Ok(paint(&RuntimePage {
         frame: visit.frame("Runtime", "/runtime").await?,
         size,
         published,
+        cosigned,
         read_only: door.unknown_kind().unwrap_or_default().to_owned(),
         agents: progress.into_iter().map(|p| agent(p, size)).collect(),
     }))
@@ -82,6 +86,7 @@ impl RuntimePage {
             frame: Frame::sample(),
             size: 9,
             published: 9,
+            cosigned: Some(9),
             read_only: "lumos.future.thing.v9".into(),
             agents: vec![agent(progress, 9)],
         }

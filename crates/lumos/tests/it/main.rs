@@ -27,4 +27,5 @@ mod people;
 mod proposals;
 mod settings;
 mod speed;
+mod witness;
 mod world;

@@ -3,7 +3,7 @@
 use lumos_http::Method;
 use serde_json::json;
 
-use crate::world::World;
+use crate::world::{World, copy};
 
 #[tokio::test]
 async fn settings_that_make_no_sense_are_refused_by_name() {
@@ -128,17 +128,4 @@ async fn logins_are_found_by_a_key_that_can_be_made_again() {
     let me = reader.get("/api/v1/me").await;
     assert_eq!(me["name"], "Acme Head of Risk");
     world.ledger_verifies("risk").await;
-}
-
-fn copy(from: &std::path::Path, into: &std::path::Path) {
-    std::fs::create_dir(into).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = into.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }

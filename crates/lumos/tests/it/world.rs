@@ -18,8 +18,10 @@ use tokio::{
     time::timeout,
 };
 
+pub(crate) use folder::copy;
 pub(crate) use person::{Answer, Person, answer, peer_at, promoted};
 
+mod folder;
 mod person;
 
 /// A limit, not a pace: everything waited for announces itself.

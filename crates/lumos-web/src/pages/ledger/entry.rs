@@ -63,9 +63,8 @@ pub(in crate::pages) async fn show(visit: Visit, Path(index): Path<u64>) -> Resu
     let row = rows(&visit, &stored).await?.into_iter().next();
     let row = row.ok_or_else(|| Problem::not_found("ledger entry with this index"))?;
     let value: Value = serde_json::from_slice(&entry.bytes).unwrap_or(Value::Null);
-    let published = visit.app.published.borrow().clone();
-    let proof = if index < published.size {
-        Some(Proof {
+    let proof = match visit.app.checkpoint_over(index) {
+        Some(published) => Some(Proof {
             size: published.size,
             hashes: visit
                 .app
@@ -76,9 +75,8 @@ pub(in crate::pages) async fn show(visit: Visit, Path(index): Path<u64>) -> Resu
                 .map(lumos_ledger::Hash::to_base64)
                 .collect(),
             note: String::from_utf8_lossy(&published.note).into_owned(),
-        })
-    } else {
-        None
+        }),
+        None => None,
     };
     let size = store.frontier().await?.size();
     Ok(paint(&EntryPage {

@@ -1,9 +1,8 @@
-//! Inclusion proofs and tiles, for pages and programs. Roots of complete blocks of 256 leaves are kept in memory (a quarter of
+//! Inclusion and consistency proofs and tiles, for pages, programs and witnesses. Roots of complete blocks of 256 leaves are kept in memory (a quarter of
 //! a byte an entry); what lies below is read from the store, at most two blocks a proof.
 
 use std::sync::Arc;
 
-use lumos_engine::ports::{PortError, Store};
 use lumos_ledger::{
     Hash,
     proof::{self, Absent, HashReader, MemoryHashes},
@@ -11,6 +10,8 @@ use lumos_ledger::{
     tree,
 };
 use tokio::sync::Mutex;
+
+use crate::ports::{PortError, Store};
 
 /// Leaves in a block, and the level its root stands on.
 const BLOCK: u64 = 256;
@@ -33,17 +34,45 @@ impl Hashes {
         index: u64,
         size: u64,
     ) -> Result<Vec<Hash>, PortError> {
+        self.prove(store, [index / BLOCK, size / BLOCK], size, |reader| {
+            proof::inclusion(index, size, reader)
+        })
+        .await
+    }
+
+    /// The proof that the tree of `new` entries continues that of `old`.
+    ///
+    /// # Errors
+    /// When the store fails, or `old` is over `new`.
+    pub async fn consistency(
+        &self,
+        store: &dyn Store,
+        old: u64,
+        new: u64,
+    ) -> Result<Vec<Hash>, PortError> {
+        self.prove(store, [old / BLOCK, new / BLOCK], new, |reader| {
+            proof::consistency(old, new, reader)
+        })
+        .await
+    }
+
+    /// Makes a proof in the tree of `size` entries that looks inside these blocks only.
+    async fn prove(
+        &self,
+        store: &dyn Store,
+        [one, other]: [u64; 2],
+        size: u64,
+        make: impl FnOnce(&Blocks<'_>) -> Result<Vec<Hash>, proof::Error<Absent>> + Send,
+    ) -> Result<Vec<Hash>, PortError> {
         let mut upper = self.0.lock().await;
         extend(&mut upper, store, size / BLOCK).await?;
-        let (own, edge) = (index / BLOCK, size / BLOCK);
-        let mut blocks = vec![(own, leaves(store, own, size).await?)];
-        if own != edge {
-            blocks.push((edge, leaves(store, edge, size).await?));
+        let mut blocks = vec![(one, leaves(store, one, size).await?)];
+        if one != other {
+            blocks.push((other, leaves(store, other, size).await?));
         }
         let upper = &*upper;
-        let reader = Blocks { upper, blocks };
-        proof::inclusion(index, size, &reader)
-            .map_err(|error| PortError::new(format!("proving entry {index} of {size}"), error))
+        make(&Blocks { upper, blocks })
+            .map_err(|error| PortError::new(format!("proving in a tree of {size}"), error))
     }
 }
 
@@ -137,21 +166,40 @@ impl HashReader for Blocks<'_> {
 mod tests {
     use super::*;
 
-    /// The reader as [`Hashes::inclusion`] makes it, over leaves in memory.
-    fn prove(leaves: &[Hash], index: u64, size: u64) -> Vec<Hash> {
-        let cut = |block: u64| {
-            let from = usize::try_from((block * BLOCK).min(size)).unwrap();
-            let to = usize::try_from(((block + 1) * BLOCK).min(size)).unwrap();
-            (block, leaves[from..to].to_vec())
+    fn whole(leaves: &[Hash]) -> MemoryHashes {
+        leaves.chunks_exact(256).map(tree::root).collect()
+    }
+
+    /// The reader as [`Hashes::prove`] makes it, over leaves in memory.
+    fn blocks<'a>(tree: &[Hash], upper: &'a MemoryHashes, edges: [u64; 2]) -> Blocks<'a> {
+        let cut = |edge: u64| {
+            let block = edge / BLOCK;
+            let at = |block: u64| usize::try_from(block * BLOCK).unwrap().min(tree.len());
+            (block, tree[at(block)..at(block + 1)].to_vec())
         };
-        let whole = usize::try_from(size / BLOCK).unwrap();
-        let upper: MemoryHashes = leaves.chunks(256).take(whole).map(tree::root).collect();
-        let blocks = vec![cut(index / BLOCK), cut(size / BLOCK)];
-        let reader = Blocks {
-            upper: &upper,
-            blocks,
-        };
-        proof::inclusion(index, size, &reader).unwrap()
+        let blocks = edges.map(cut).to_vec();
+        Blocks { upper, blocks }
+    }
+
+    #[test]
+    fn consistency_from_blocks_leads_from_root_to_root() {
+        let all: Vec<Hash> = (0..1_100_u32)
+            .map(|n| tree::leaf_hash(&n.to_be_bytes()))
+            .collect();
+        let sizes = [
+            1_usize, 2, 255, 256, 257, 511, 512, 513, 1_023, 1_024, 1_100,
+        ];
+        for new in sizes {
+            let upper = whole(&all[..new]);
+            for old in sizes.into_iter().filter(|old| *old <= new) {
+                let (from, to) = (old as u64, new as u64);
+                let reader = blocks(&all[..new], &upper, [from, to]);
+                let proof = proof::consistency(from, to, &reader).unwrap();
+                let roots = (tree::root(&all[..old]), tree::root(&all[..new]));
+                let verdict = proof::verify_consistency((from, &roots.0), (to, &roots.1), &proof);
+                assert_eq!(verdict, Ok(()), "{old} to {new}");
+            }
+        }
     }
 
     #[test]
@@ -161,10 +209,11 @@ mod tests {
             .collect();
         for size in [1_u64, 2, 255, 256, 257, 511, 512, 513, 1_000, 1_024, 1_500] {
             let tree = &leaves[..usize::try_from(size).unwrap()];
-            let root = tree::root(tree);
+            let (root, upper) = (tree::root(tree), whole(tree));
             for index in [0, 1, 254, 255, 256, 300, 511, 512, 1_023, 1_499] {
                 if index < size {
-                    let proof = prove(&leaves, index, size);
+                    let reader = blocks(tree, &upper, [index, size]);
+                    let proof = proof::inclusion(index, size, &reader).unwrap();
                     let leaf = leaves[usize::try_from(index).unwrap()];
                     let verdict = proof::verify_inclusion(leaf, index, size, &root, &proof);
                     assert_eq!(verdict, Ok(()), "{index} of {size}");

@@ -1,0 +1,93 @@
+//! People and what they may do: accounts, roles, tokens.
+
+use clap::Subcommand;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum User {
+    /// Sign in and keep the credential for this server; the password comes from standard input
+    Login { login: String },
+    /// Sign out and forget the credential
+    Logout,
+    /// Who am I?
+    Whoami,
+    /// Everybody
+    List,
+    /// Add a person or a service; a first password is printed once
+    Add {
+        login: String,
+        #[arg(long)]
+        name: String,
+        #[arg(long)]
+        service: bool,
+    },
+    /// Give somebody a first password, printed once: they have none yet, or lost theirs
+    Invite { login: String },
+    /// Change your password: present and new, a line each on standard input
+    Password,
+    /// Take an account out of use
+    Suspend {
+        login: String,
+        #[arg(long)]
+        reason: String,
+    },
+    /// Leave the sandbox: name the second founder. Every approval given in it ends
+    LeaveSandbox { founder: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Role {
+    /// The roles and their rights
+    List,
+    /// Define a role, or change its rights
+    Define {
+        role: String,
+        /// Its rights; none for a role that only sits in reviews
+        rights: Vec<String>,
+    },
+    /// Grant a role to a login
+    Grant {
+        login: String,
+        role: String,
+        #[arg(long)]
+        model: Option<String>,
+        #[arg(long)]
+        unit: Option<String>,
+    },
+    /// Take a role back
+    Revoke {
+        login: String,
+        role: String,
+        #[arg(long)]
+        model: Option<String>,
+        #[arg(long)]
+        unit: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Issue a token for yourself, or for a service
+    Issue {
+        #[arg(long)]
+        purpose: String,
+        /// A right it is limited to; may be repeated
+        #[arg(long, required = true)]
+        right: Vec<String>,
+        #[arg(long, default_value_t = 90)]
+        days: u32,
+        /// The service it is for
+        #[arg(long)]
+        service: Option<String>,
+    },
+    /// Your tokens, or a service's
+    List {
+        #[arg(long)]
+        service: Option<String>,
+    },
+    /// Revoke one
+    Revoke {
+        token: String,
+        #[arg(long)]
+        service: Option<String>,
+    },
+}
