@@ -5,6 +5,7 @@ mod ledger;
 mod policy;
 mod records;
 mod settings;
+mod timestamp;
 
 /// One parser, or a family of them, that takes bytes from outside.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     records::STATEMENT,
     records::WEBHOOK,
     settings::SETTINGS,
+    timestamp::REPLY,
 ];
 
 /// The target with this name.

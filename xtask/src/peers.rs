@@ -34,6 +34,11 @@ const PEERS: &[Peer] = &[
         name: "go",
         source: Source::System(&["golang-go", "golang-golang-x-mod-dev"]),
     },
+    // The authority that stamps checkpoints, and the other verifier of its timestamps.
+    Peer {
+        name: "openssl",
+        source: Source::System(&["openssl"]),
+    },
     // The browser of the page tests, driven by `npm`'s playwright-core.
     Peer {
         name: "chromium",

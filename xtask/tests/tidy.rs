@@ -26,6 +26,7 @@ const PURE: &[&str] = &[
     "lumos-ledger",
     "lumos-monitor",
     "lumos-policy",
+    "lumos-timestamp",
 ];
 /// Crates that reach the world.
 const EDGES: &[&str] = &[

@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 pub mod registries;
+pub mod timestamps;
 pub mod witness;
 
 pub use registries::{RegistrySettings, SettingsError, build};

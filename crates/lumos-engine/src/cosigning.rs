@@ -292,6 +292,19 @@ impl Peer {
     }
 }
 
+/// The checkpoint that is shown to the world: the last one that a quorum of witnesses cosigned, or, where no witness
+/// is asked or none has answered yet, the last one that was signed.
+#[must_use]
+pub fn shown(
+    published: &watch::Receiver<Published>,
+    cosigned: Option<&watch::Receiver<Published>>,
+) -> Published {
+    let cosigned = cosigned.map(|last| last.borrow().clone());
+    cosigned
+        .filter(|cosigned| cosigned.size > 0)
+        .unwrap_or_else(|| published.borrow().clone())
+}
+
 /// The last cosigned checkpoint that was kept: its size and note.
 async fn latest(store: &dyn Store) -> Result<Option<(u64, String)>, PortError> {
     let sql = "SELECT size, note FROM cosigned_checkpoints ORDER BY size DESC LIMIT 1";

@@ -12,6 +12,7 @@ pub mod proofs;
 pub mod record;
 pub mod runtime;
 pub mod secret;
+pub mod stamping;
 pub mod views;
 pub mod witness;
 
@@ -25,6 +26,7 @@ pub fn schema() -> Vec<&'static str> {
         views::schema(),
         runtime::SCHEMA.to_vec(),
         cosigning::SCHEMA.to_vec(),
+        stamping::SCHEMA.to_vec(),
     ]
     .concat()
 }

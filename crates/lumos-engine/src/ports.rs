@@ -298,6 +298,22 @@ pub trait WitnessPeer: Send + Sync {
     async fn add_checkpoint(&self, request: String) -> Result<Answered, PortError>;
 }
 
+/// A timestamp that an authority gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamped {
+    /// The reply (RFC 3161, section 2.4.2), in DER.
+    pub reply: Vec<u8>,
+    /// The time it states.
+    pub time: Timestamp,
+}
+
+/// A foreign authority that says when a file was there (RFC 3161).
+#[async_trait]
+pub trait TimestampAuthority: Send + Sync {
+    /// Has a file stamped. What comes back was checked to be of this file and by this authority.
+    async fn stamp(&self, file: &[u8]) -> Result<Stamped, PortError>;
+}
+
 /// A version that a registry has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundVersion {

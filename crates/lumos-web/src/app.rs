@@ -19,9 +19,11 @@ use lumos_domain::{
 };
 use lumos_engine::{
     Door, Outcome, Request,
+    cosigning::shown,
     notary::Published,
     ports::{Hint, Registry},
     proofs::Hashes,
+    stamping::Stamps,
     views::people::LOGIN_BYTES_MAX,
 };
 use lumos_ledger::VerifierKey;
@@ -42,6 +44,8 @@ pub struct Inner {
     pub published: watch::Receiver<Published>,
     /// The latest checkpoint that a quorum of witnesses cosigned, where witnesses are asked.
     pub cosigned: Option<watch::Receiver<Published>>,
+    /// The timestamps of checkpoints, where an authority is asked.
+    pub stamps: Option<Stamps>,
     /// The key that verifies checkpoints.
     pub verifier_key: VerifierKey,
     /// Enforcement decisions.
@@ -110,14 +114,9 @@ pub struct Query<T>(pub T);
 pub struct Once(pub CommandId);
 
 impl App {
-    /// The checkpoint that is shown to the world: the last one that a quorum of witnesses cosigned, or, where no
-    /// witness is asked or none has answered yet, the last one that was signed.
+    /// The checkpoint that is shown to the world.
     pub fn checkpoint(&self) -> Published {
-        let cosigned = self.cosigned.as_ref().map(|last| last.borrow().clone());
-        match cosigned.filter(|cosigned| cosigned.size > 0) {
-            Some(cosigned) => cosigned,
-            None => self.published.borrow().clone(),
-        }
+        shown(&self.published, self.cosigned.as_ref())
     }
 
     /// The checkpoint to prove entry `index` with: the one that is shown if it covers it, else the last signed one.

@@ -413,6 +413,13 @@ pub(crate) enum Ledger {
     Proof { index: u64 },
     /// The latest signed checkpoint
     Checkpoint,
+    /// Write each checkpoint that an authority stamped, and its timestamp, as files for foreign tools
+    Timestamps {
+        dir: PathBuf,
+        /// The authority's certificates in PEM, its own first, its root last; then each timestamp is verified here too
+        #[arg(long, value_name = "FILE")]
+        authority: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -23,6 +23,7 @@ mod scan;
 mod serve;
 mod submit;
 mod system;
+mod timestamps;
 mod witness;
 
 /// What a command says by its exit status.

@@ -15,7 +15,7 @@ mod remote;
 mod seed;
 mod serve;
 mod settings;
-mod witnesses;
+mod vouchers;
 
 use std::process::ExitCode;
 

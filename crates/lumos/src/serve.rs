@@ -19,7 +19,6 @@ use lumos_domain::{
 use lumos_enforce::dsse::StatementSigner;
 use lumos_engine::{
     Door, Request,
-    cosigning::Cosigning,
     notary::Notary,
     ports::{Clock, Entropy as _, Hint, Ports, Registry, Store as _},
     proofs::Hashes,
@@ -45,7 +44,7 @@ use crate::{
     keys::Keys,
     seed::{self, Founding},
     settings::{Loaded, Settings},
-    witnesses::Witnesses,
+    vouchers::{Vouchers, Witnesses},
 };
 
 /// What a version of LUMOS calls itself in the ledger.
@@ -120,13 +119,13 @@ pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
     let mut salt = [0; 16];
     OsEntropy.fill(&mut salt);
     let proofs = Hashes::default();
-    let cosigning = witnesses
-        .start(&http, base.door.ports(), proofs.clone(), &base.notary)
-        .await?;
+    let beside = (base.door.ports(), proofs.clone());
+    let vouchers = Vouchers::start(witnesses, settings, &http, beside, &base.notary).await?;
     let app = App(Arc::new(Inner {
         door: base.door.clone(),
         published: base.notary.published(),
-        cosigned: cosigning.as_ref().map(Cosigning::cosigned),
+        cosigned: vouchers.cosigned(),
+        stamps: vouchers.stamps(),
         verifier_key: base.notary.verifier_key().clone(),
         decisions: Decisions::new(base.door.clone(), &settings.origin, base.statements),
         gatekeeper: Gatekeeper::new(salt).map_err(|problem| anyhow::anyhow!(problem.detail))?,
@@ -154,13 +153,7 @@ pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
             .unwrap_or(Duration::from_secs(settings.poll_s.max(1))),
     };
     let mut tasks = parts.run(hinted, &stopped);
-    if let Some(cosigning) = cosigning {
-        let stopping = stopped.clone();
-        tasks.spawn(async move {
-            cosigning.run(stopping).await;
-            Ok(())
-        });
-    }
+    vouchers.run(&stopped, &mut tasks);
     open_site(listener, &app, &stopped, &mut tasks);
     Ok(Running {
         address,
@@ -299,10 +292,11 @@ impl Parts {
     }
 }
 
-/// The outgoing client, which reaches the registries and witnesses of the settings and nothing else.
+/// The outgoing client, which reaches what the settings name and nothing else.
 fn client(settings: &Settings, witnesses: &Witnesses) -> Result<Client> {
     let registries = settings.registries.iter().filter_map(|r| r.address());
-    let addresses = registries.chain(witnesses.addresses());
+    let authority = settings.timestamps.as_ref().map(|one| one.url.as_str());
+    let addresses = registries.chain(witnesses.addresses()).chain(authority);
     Ok(Client::new(&Egress {
         hosts: addresses.map(str::to_owned).collect(),
         ..Egress::default()

@@ -34,6 +34,8 @@ pub(crate) struct Settings {
     pub proxies: Vec<IpAddr>,
     /// A trust policy (C2SP tlog-policy) that names this ledger and the witnesses to ask, with their addresses.
     pub witnesses: Option<PathBuf>,
+    /// The authority that timestamps checkpoints.
+    pub timestamps: Option<Timestamps>,
     /// How often registries are polled, in seconds.
     pub poll_s: u64,
     /// How long one scan may take, in seconds.
@@ -60,6 +62,7 @@ impl Default for Settings {
             registries: Vec::new(),
             proxies: Vec::new(),
             witnesses: None,
+            timestamps: None,
             poll_s: 15 * 60,
             scan_timeout_s: 60 * 60,
             uploads_bytes_max: 1 << 40,
@@ -68,6 +71,23 @@ impl Default for Settings {
             decisions_kept_days: 180,
         }
     }
+}
+
+/// A timestamp authority (RFC 3161).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Timestamps {
+    /// Where it is asked.
+    pub url: String,
+    /// Its certificates in PEM, its own first, the root one trusts last.
+    pub chain: PathBuf,
+    /// How often, in hours, a checkpoint is stamped.
+    #[serde(default = "a_day")]
+    pub every_hours: u32,
+}
+
+const fn a_day() -> u32 {
+    24
 }
 
 /// Settings as they were read: the values, and the digest of the bytes they came from.
@@ -101,6 +121,8 @@ pub(crate) fn load(config: Option<&Path>, data: Option<&Path>) -> Result<Loaded>
             settings.organisation.iter_mut().for_each(beside);
             settings.policies.iter_mut().for_each(beside);
             settings.witnesses.iter_mut().for_each(beside);
+            let chains = settings.timestamps.iter_mut();
+            chains.for_each(|authority| beside(&mut authority.chain));
             beside(&mut settings.data);
             for registry in &mut settings.registries {
                 if let RegistrySettings::Directory(directory) = registry {

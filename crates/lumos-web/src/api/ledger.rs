@@ -9,14 +9,21 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use lumos_domain::actor::Right;
-use lumos_engine::{LedgerEntry, ports::PortError};
+use lumos_engine::{
+    LedgerEntry,
+    notary::Published,
+    ports::PortError,
+    stamping::{self, Stamp},
+};
 use lumos_ledger::{
     tile::{self, Kind, Tile},
     tlog_proof::TlogProof,
 };
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -31,6 +38,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(list))
         .routes(routes!(show))
         .routes(routes!(receipt))
+        .routes(routes!(timestamps))
 }
 
 /// The tlog-tiles of the ledger, for tools that know the format and not LUMOS.
@@ -109,12 +117,13 @@ async fn show(
     Ok(([(header::CONTENT_TYPE, "application/json")], stored.bytes).into_response())
 }
 
-/// How long a receipt that asks for witnesses waits for them.
-const WITNESSED_WITHIN: Duration = Duration::from_secs(30);
+/// How long a receipt waits for others to vouch for its checkpoint.
+const WAIT: Duration = Duration::from_secs(30);
 
 #[derive(Deserialize, utoipa::IntoParams)]
 struct Wait {
-    /// `witnessed`: answer once a quorum of witnesses cosigned a checkpoint over the entry, within 30 seconds.
+    /// `witnessed`: answer once a quorum of witnesses cosigned a checkpoint over the entry; `timestamped`: once an
+    /// authority stamped one, with that checkpoint. Within 30 seconds.
     #[param(value_type = Option<String>)]
     wait: Option<WaitFor>,
 }
@@ -123,6 +132,7 @@ struct Wait {
 #[serde(rename_all = "lowercase")]
 enum WaitFor {
     Witnessed,
+    Timestamped,
 }
 
 /// The receipt of one entry: index, inclusion proof and checkpoint (C2SP tlog-proof).
@@ -135,10 +145,19 @@ async fn receipt(
     Query(wait): Query<Wait>,
 ) -> Result<Response, Problem> {
     who.must(&app, Right::Read, None).await?;
-    if let Some(WaitFor::Witnessed) = wait.wait {
-        witnessed(&app, index).await?;
-    }
-    let proof = inclusion(&app, index).await?;
+    let proof = match wait.wait {
+        None => inclusion(&app, index).await?,
+        Some(until) => {
+            if index >= app.door.ports().store.frontier().await?.size() {
+                return Err(Problem::not_found("such entry"));
+            }
+            let covered = match until {
+                WaitFor::Witnessed => witnessed(&app, index).await?,
+                WaitFor::Timestamped => timestamped(&app, index).await?,
+            };
+            inclusion_in(&app, index, &covered).await?
+        }
+    };
     Ok((
         [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],
         proof.to_string(),
@@ -147,25 +166,50 @@ async fn receipt(
 }
 
 /// Waits until a cosigned checkpoint covers entry `index`.
-async fn witnessed(app: &App, index: u64) -> Result<(), Problem> {
-    let Some(mut cosigned) = app.cosigned.clone() else {
+async fn witnessed(app: &App, index: u64) -> Result<Published, Problem> {
+    let Some(cosigned) = app.cosigned.clone() else {
         return Err(Problem::bad(
             "no-witnesses",
             "this server asks no witnesses: its settings name none",
         ));
     };
-    if index >= app.door.ports().store.frontier().await?.size() {
-        return Err(Problem::not_found("such entry"));
-    }
-    let covered = cosigned.wait_for(|cosigned| index < cosigned.size);
-    match tokio::time::timeout(WITNESSED_WITHIN, covered).await {
-        Ok(Ok(_)) => Ok(()),
-        _ => Err(Problem::new(
+    covered(cosigned, index).await.ok_or_else(|| {
+        Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "not-witnessed",
             "too few witnesses have cosigned a checkpoint over this entry yet",
-        )),
-    }
+        )
+    })
+}
+
+/// Has a checkpoint over entry `index` stamped, if none is.
+async fn timestamped(app: &App, index: u64) -> Result<Published, Problem> {
+    let Some(stamps) = app.stamps.clone() else {
+        return Err(Problem::bad(
+            "no-timestamps",
+            "this server asks no timestamp authority: its settings name none",
+        ));
+    };
+    let stamped = async {
+        // What is stamped is what is shown: that has to cover the entry first.
+        let shown = app.cosigned.clone().unwrap_or(app.published.clone());
+        covered(shown, index).await?;
+        stamps.wanted.notify_one();
+        covered(stamps.latest, index).await
+    };
+    stamped.await.ok_or_else(|| {
+        Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not-timestamped",
+            "the authority has not stamped a checkpoint over this entry yet",
+        )
+    })
+}
+
+async fn covered(mut heads: watch::Receiver<Published>, index: u64) -> Option<Published> {
+    let covered = heads.wait_for(|head| index < head.size);
+    let covered = tokio::time::timeout(WAIT, covered).await;
+    covered.ok()?.ok().map(|head| head.clone())
 }
 
 /// The receipt of entry `index` against the checkpoint that is shown, or the last signed one.
@@ -176,6 +220,10 @@ pub async fn inclusion(app: &App, index: u64) -> Result<TlogProof, Problem> {
     let published = app.checkpoint_over(index).ok_or_else(|| {
         Problem::not_found("such entry under the published checkpoint; ask again in a moment")
     })?;
+    inclusion_in(app, index, &published).await
+}
+
+async fn inclusion_in(app: &App, index: u64, published: &Published) -> Result<TlogProof, Problem> {
     let store = &*app.door.ports().store;
     let path = app.proofs.inclusion(store, index, published.size).await?;
     let checkpoint = String::from_utf8(published.note.to_vec())
@@ -186,6 +234,40 @@ pub async fn inclusion(app: &App, index: u64) -> Result<TlogProof, Problem> {
         hashes: path,
         checkpoint,
     })
+}
+
+/// A checkpoint with its timestamp.
+#[derive(Serialize, ToSchema)]
+struct StampView {
+    /// Entries under the checkpoint.
+    size: u64,
+    /// When the authority says it saw it.
+    #[schema(value_type = String)]
+    time: Timestamp,
+    /// The file that was stamped.
+    checkpoint: String,
+    /// The reply of the authority (RFC 3161) in base64.
+    reply: String,
+}
+
+/// Checkpoints that a foreign authority stamped, oldest first; `from` is a size.
+#[utoipa::path(get, path = "/api/v1/ledger/timestamps", tag = "ledger", params(Page),
+    responses((status = 200, body = [StampView]), (status = "4XX", body = Problem)))]
+async fn timestamps(
+    State(app): State<App>,
+    who: SignedIn,
+    Query(page): Query<Page>,
+) -> Result<Json<Vec<StampView>>, Problem> {
+    who.must(&app, Right::Read, None).await?;
+    let (from, limit) = (page.from.unwrap_or(0), page.limit.unwrap_or(100).min(1_000));
+    let stamps = stamping::stamps(&*app.door.ports().store, from, limit).await?;
+    let view = |stamp: Stamp| StampView {
+        size: stamp.size,
+        time: stamp.time,
+        checkpoint: stamp.note,
+        reply: STANDARD.encode(stamp.reply),
+    };
+    Ok(Json(stamps.into_iter().map(view).collect()))
 }
 
 async fn checkpoint(State(app): State<App>) -> Response {

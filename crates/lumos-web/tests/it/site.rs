@@ -179,6 +179,7 @@ impl Site {
             gatekeeper: Gatekeeper::new([1; 16]).unwrap(),
             registries: BTreeMap::new(),
             cosigned: None,
+            stamps: None,
             proofs: lumos_engine::proofs::Hashes::default(),
             hints: mpsc::channel(1).0,
             uploads: Staging::open(dir.path().join("uploads"), LIMITS).unwrap(),

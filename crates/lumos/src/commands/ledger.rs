@@ -13,7 +13,7 @@ use lumos_ledger::{
 };
 use serde_json::json;
 
-use super::{Out, Said, text};
+use super::{Out, Said, text, timestamps};
 use crate::{
     cli::{Common, Ledger},
     remote::Remote,
@@ -51,6 +51,9 @@ pub(super) async fn run(ledger: Ledger, common: &Common, out: &Out) -> Result<Sa
             Ok(Said::Yes)
         }
         Ledger::Verify { dir, vkey, older } => verify(&dir, vkey.as_deref(), older.as_deref(), out),
+        Ledger::Timestamps { dir, authority } => {
+            timestamps::run(&dir, authority.as_deref(), common, out).await
+        }
         Ledger::Proof { index } => {
             let receipt = Remote::of(common)?
                 .bytes(&format!("/api/v1/ledger/entries/{index}/proof"))

@@ -27,5 +27,6 @@ mod people;
 mod proposals;
 mod settings;
 mod speed;
+mod timestamps;
 mod witness;
 mod world;
