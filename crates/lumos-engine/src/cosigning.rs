@@ -55,6 +55,8 @@ struct Peer {
     latest: u64,
     /// What went wrong last, so that it is told once.
     problem: Option<String>,
+    /// Whether it saw another history of this ledger, or more of it.
+    contradicts: bool,
 }
 
 /// Why a witness's answer gives no cosignature.
@@ -74,19 +76,58 @@ enum Unhelpful {
     Ahead { latest: u64, published: u64 },
 }
 
+impl Unhelpful {
+    /// Whether the witness saw what this database does not continue (tlog-witness: 422).
+    const fn contradicts(&self) -> bool {
+        matches!(self, Self::Ahead { .. } | Self::Refused { status: 422, .. })
+    }
+}
+
+/// Why nothing may be served beside these witnesses.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A witness saw another history than this database holds, or more of it.
+    #[error(
+        "starting: witness `{witness}` saw what this database does not continue: {problem}. The database, and the \
+         anchor with it, are older or other than what was published; restore a newer backup"
+    )]
+    Contradicted {
+        /// The witness.
+        witness: String,
+        /// What it said.
+        problem: String,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+impl StartError {
+    /// The stable code of this error, a page in `docs/errors/`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Contradicted { .. } => "against-witness",
+            Self::Port(_) => "store-failed",
+        }
+    }
+}
+
 impl Cosigning {
     /// Goes on with the last cosigned checkpoint that was kept, if the policy still accepts it. `peers` are those
-    /// witnesses of the policy that can be asked.
+    /// witnesses of the policy that can be asked; they are, at once: who put back an old database and its anchor
+    /// cannot put back what others saw. A witness that is away holds nothing up.
     ///
     /// # Errors
-    /// When the store fails.
+    /// [`StartError`].
     pub async fn start(
         (store, clock): (Arc<dyn Store>, Arc<dyn Clock>),
         proofs: Hashes,
         policy: TlogPolicy,
         peers: Vec<(VerifierKey, Arc<dyn WitnessPeer>)>,
         published: watch::Receiver<Published>,
-    ) -> Result<Self, PortError> {
+    ) -> Result<Self, StartError> {
         let kept = latest(&*store).await?;
         let (size, note) = kept
             .filter(|(_, note)| policy.open(note.as_bytes()).is_ok())
@@ -98,8 +139,9 @@ impl Cosigning {
             port,
             latest: 0,
             problem: None,
+            contradicts: false,
         };
-        Ok(Self {
+        let mut cosigning = Self {
             store,
             clock,
             proofs,
@@ -107,7 +149,21 @@ impl Cosigning {
             peers: peers.into_iter().map(peer).collect(),
             published,
             cosigned,
-        })
+        };
+        // Too few cosignatures are no reason not to start; `run` goes on asking.
+        let head = cosigning.published.borrow_and_update().clone();
+        if head.size > 0
+            && let Err(RoundError::Port(failed)) = cosigning.ask(&head).await
+        {
+            return Err(failed.into());
+        }
+        match cosigning.peers.iter().find(|peer| peer.contradicts) {
+            Some(peer) => Err(StartError::Contradicted {
+                witness: peer.key.name().to_owned(),
+                problem: peer.problem.clone().unwrap_or_default(),
+            }),
+            None => Ok(cosigning),
+        }
     }
 
     /// The latest checkpoint that a quorum cosigned, and word of each later one; of size 0 before the first.
@@ -153,13 +209,17 @@ impl Cosigning {
         if published.size <= self.cosigned.borrow().size {
             return Ok(());
         }
+        self.ask(&published).await
+    }
+
+    async fn ask(&mut self, published: &Published) -> Result<(), RoundError> {
         let mut note = Note::parse(&published.note).map_err(checkpoint::Error::from)?;
         let mut deadline = Instant::now() + ANSWER_WITHIN;
         let (store, proofs) = (&*self.store, &self.proofs);
         let mut asked: FuturesUnordered<_> = self
             .peers
             .iter_mut()
-            .map(|peer| peer.ask(store, proofs, &published))
+            .map(|peer| peer.ask(store, proofs, published))
             .collect();
         let mut enough = Err(RoundError::Quorum(Refusal::NoQuorum {
             cosigned: 0,
@@ -227,13 +287,14 @@ impl Peer {
         let asked = timeout_at(within, self.cosignature(store, proofs, published)).await;
         match asked.unwrap_or(Err(Unhelpful::Late)) {
             Ok(line) => {
-                self.latest = published.size;
+                (self.latest, self.contradicts) = (published.size, false);
                 if self.problem.take().is_some() {
                     tracing::info!(witness = self.key.name(), "the witness cosigns again");
                 }
                 Some(line)
             }
             Err(unhelpful) => {
+                self.contradicts = unhelpful.contradicts();
                 let problem = unhelpful.to_string();
                 if self.problem.as_ref() != Some(&problem) {
                     tracing::error!(witness = self.key.name(), %problem, source = ?std::error::Error::source(&unhelpful), "a witness did not cosign");

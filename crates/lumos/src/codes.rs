@@ -22,6 +22,7 @@ fn own(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
     }
     first_of! {
         lumos_engine::DoorError
+        lumos_engine::cosigning::StartError
         lumos_engine::notary::NotaryError
         lumos_engine::witness::WitnessError
         lumos_http::HttpError
