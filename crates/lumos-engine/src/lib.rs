@@ -3,6 +3,7 @@
 //! The engine knows the rules (`lumos-domain`) and the proof (`lumos-ledger`), and the world only as
 //! `ports`. It holds no SQL dialect, no HTTP, no file format.
 
+pub mod ask;
 pub mod cosigning;
 pub mod door;
 pub mod key;

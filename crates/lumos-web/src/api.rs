@@ -13,6 +13,7 @@ use crate::{
 };
 
 pub(crate) mod act;
+pub(crate) mod ask;
 pub mod enforcement;
 pub mod events;
 pub mod health;
@@ -48,6 +49,7 @@ fn documented() -> OpenApiRouter<App> {
         .merge(systems::router())
         .merge(enforcement::router())
         .merge(ledger::router())
+        .merge(ask::router())
         .merge(hooks::router())
         .merge(events::router())
         .merge(health::router())

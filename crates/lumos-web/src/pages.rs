@@ -12,6 +12,7 @@ use axum::{
 
 use crate::{app::App, problem::Problem};
 
+mod ask;
 mod assets;
 mod filters;
 mod frame;
@@ -83,6 +84,8 @@ pub fn router() -> Router<App> {
         .route("/proposals", get(proposals::show))
         .route("/proposals/{proposal}/confirm", post(proposals::confirm))
         .route("/proposals/{proposal}/decline", post(proposals::decline))
+        .route("/ask", get(ask::begin))
+        .route("/ask/{question}", get(ask::show))
         .route("/policies", get(policies::show))
         .route("/runtime", get(runtime::show))
         .layer(middleware::from_fn(guarded))

@@ -88,6 +88,17 @@ pub(crate) enum Command {
     /// The ledger: show, export, verify, proof, checkpoint
     #[command(subcommand)]
     Ledger(Ledger),
+    /// The auditor's questions: who, changes, refused, bypass. Exit 3 where a check does not hold
+    Ask {
+        /// who, changes, refused or bypass
+        question: String,
+        /// The first day, or instant, of the period [default: 92 days ago]
+        #[arg(long, value_name = "DAY")]
+        from: Option<String>,
+        /// The last day, or the first instant after the period [default: now]
+        #[arg(long, value_name = "DAY")]
+        to: Option<String>,
+    },
     /// Cosign the checkpoints of ledgers run by others
     #[command(subcommand)]
     Witness(Witness),

@@ -8,6 +8,7 @@ use crate::{
     remote::{Refused, Remote},
 };
 
+mod ask;
 mod check;
 mod demo;
 mod gate;
@@ -72,6 +73,10 @@ async fn dispatch(cli: Cli) -> Result<Said> {
         Command::Policy(policy) => policy::run(policy, &common, &out).await,
         Command::Ledger(ledger) => ledger::run(ledger, &common, &out).await,
         Command::Witness(witness) => witness::run(&witness, &common).await,
+        Command::Ask { question, from, to } => {
+            let period = (from.as_deref(), to.as_deref());
+            ask::run(&question, period, &Remote::of(&common)?, &out).await
+        }
         Command::Check => check::run(&Remote::of(&common)?, &out).await,
         Command::Runtime => {
             out.say(&Remote::of(&common)?.get("/api/v1/runtime").await?);

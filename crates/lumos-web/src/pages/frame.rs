@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// The parts of the site, in the order of the navigation.
-const PLACES: [(&str, &str); 8] = [
+const PLACES: [(&str, &str); 9] = [
     ("/", "Inbox"),
     ("/proposals", "Proposals"),
     ("/releases", "Releases"),
@@ -36,6 +36,7 @@ const PLACES: [(&str, &str); 8] = [
     ("/systems", "Systems"),
     ("/policies", "Policies"),
     ("/ledger", "Ledger"),
+    ("/ask", "Ask"),
     ("/runtime", "Runtime"),
 ];
 
@@ -75,7 +76,7 @@ impl Frame {
         }
     }
 
-    pub(super) const fn places(&self) -> [(&'static str, &'static str); 8] {
+    pub(super) const fn places(&self) -> [(&'static str, &'static str); 9] {
         PLACES
     }
 

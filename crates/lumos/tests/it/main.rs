@@ -11,6 +11,7 @@
 #[path = "../../src/commands/demo/artifacts.rs"]
 #[expect(dead_code, reason = "the demo has more versions to tell about")]
 mod artifacts;
+mod ask;
 mod bad_input;
 mod browser;
 mod commands;

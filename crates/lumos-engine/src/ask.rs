@@ -1,0 +1,201 @@
+//! The auditor's live questions, answered from the ledger's entries alone: each is one function from entries to a
+//! table, so that whoever has an export can check the answer line by line.
+
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use lumos_domain::{actor::Actor, id::PersonId};
+
+use crate::{
+    door::DoorError,
+    ports::{PortError, Store, StoredEntry, Value},
+    record::LedgerEntry,
+};
+
+mod bypass;
+mod changes;
+mod refused;
+mod who;
+
+/// A question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// Who may do what, and since when.
+    Who,
+    /// What came to run, and on whose word.
+    Changes,
+    /// What was refused.
+    Refused,
+    /// What went past the ordinary way.
+    Bypass,
+}
+
+impl Question {
+    /// Every question.
+    pub const ALL: [Self; 4] = [Self::Who, Self::Changes, Self::Refused, Self::Bypass];
+
+    /// The word it is asked by.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Who => "who",
+            Self::Changes => "changes",
+            Self::Refused => "refused",
+            Self::Bypass => "bypass",
+        }
+    }
+
+    /// What its answer shows, and what LUMOS cannot see.
+    #[must_use]
+    pub const fn explained(self) -> &'static str {
+        match self {
+            Self::Who => {
+                "Who may do what at the end of the period, through which role, and which entry gave it. Who can reach the \
+                 machine or its database is not in here; witnesses are there for them."
+            }
+            Self::Changes => {
+                "Every release that an agent or environment came to run in the period, those first that something is wrong \
+                 with: approved before it ran, by others than its authors and whoever deployed it, and the same digest. What \
+                 runs where LUMOS is not asked, it cannot see."
+            }
+            Self::Refused => {
+                "Everything that was refused in the period: signatures that said no, reviews that ended without approval, \
+                 runs that were denied (the first of its kind in each hour), proposals that were declined, bytes that changed \
+                 under a known version."
+            }
+            Self::Bypass => {
+                "Everything in the period that let something through with less than the ordinary way: denials only observed, \
+                 approvals without people or in a sandbox, changes that loosen who signs or what runs, stopped systems that \
+                 run again. There is no way past LUMOS in LUMOS; where it is not asked, it cannot see."
+            }
+        }
+    }
+
+    const fn answer(self) -> (&'static [&'static str], Answer) {
+        match self {
+            Self::Who => (who::KINDS, who::answer),
+            Self::Changes => (changes::KINDS, changes::answer),
+            Self::Refused => (refused::KINDS, refused::answer),
+            Self::Bypass => (bypass::KINDS, bypass::answer),
+        }
+    }
+}
+
+/// From the entries of certain types up to the end of a period to the answer.
+type Answer = fn(&[LedgerEntry], &Period) -> Table;
+
+/// Not a question.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no question; ask who, changes, refused or bypass")]
+pub struct UnknownQuestion(String);
+
+impl FromStr for Question {
+    type Err = UnknownQuestion;
+
+    fn from_str(text: &str) -> Result<Self, UnknownQuestion> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|question| question.as_str() == text)
+            .ok_or_else(|| UnknownQuestion(text.chars().take(64).collect()))
+    }
+}
+
+/// From one instant to another, the second not included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period {
+    /// The first instant.
+    pub from: Timestamp,
+    /// The first instant after it.
+    pub to: Timestamp,
+}
+
+impl Period {
+    fn holds(&self, entry: &LedgerEntry) -> bool {
+        (self.from..self.to).contains(&entry.time)
+    }
+}
+
+/// One value of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cell {
+    /// Nothing is known.
+    Nothing,
+    /// Words.
+    Text(String),
+    /// An instant.
+    Time(Timestamp),
+    /// A ledger index, from 0.
+    Entry(u64),
+    /// Whoever acted.
+    Actor(Actor),
+    /// People.
+    People(Vec<PersonId>),
+    /// A check that holds or does not.
+    Holds(bool),
+}
+
+impl Cell {
+    fn text(text: impl ToString) -> Self {
+        Self::Text(text.to_string())
+    }
+}
+
+/// The answer to a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// What each column holds.
+    pub columns: &'static [&'static str],
+    /// Rows, each as long as there are columns.
+    pub rows: Vec<Vec<Cell>>,
+}
+
+impl Table {
+    /// Rows that hold a check which does not hold.
+    #[must_use]
+    pub fn wrong(&self) -> usize {
+        self.rows.iter().filter(|row| is_wrong(row)).count()
+    }
+}
+
+fn is_wrong(row: &[Cell]) -> bool {
+    row.contains(&Cell::Holds(false))
+}
+
+/// Answers a question about a period.
+///
+/// # Errors
+/// When the store fails, or holds an entry that this version cannot read.
+pub async fn ask(
+    store: &dyn Store,
+    question: Question,
+    period: &Period,
+) -> Result<Table, DoorError> {
+    let (kinds, answer) = question.answer();
+    let mut entries = Vec::new();
+    for kind in kinds {
+        for stored in of_kind(store, kind).await? {
+            let entry = LedgerEntry::read(&stored)?;
+            if entry.time < period.to {
+                entries.push(entry);
+            }
+        }
+    }
+    entries.sort_unstable_by_key(|entry| entry.index);
+    Ok(answer(&entries, period))
+}
+
+async fn of_kind(store: &dyn Store, kind: &str) -> Result<Vec<StoredEntry>, PortError> {
+    let sql = "SELECT idx, bytes FROM entries WHERE kind = $1 ORDER BY idx";
+    let rows = store.query(sql, vec![kind.into()]).await?;
+    let stored = rows.into_iter().filter_map(|row| {
+        let index = u64::try_from(row.int(0)?).ok()?;
+        let mut cells = row.0.into_iter();
+        match cells.nth(1) {
+            Some(Value::Bytes(bytes)) => Some(StoredEntry { index, bytes }),
+            _ => None,
+        }
+    });
+    Ok(stored.collect())
+}
+
+#[cfg(test)]
+mod tests;

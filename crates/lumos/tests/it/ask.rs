@@ -1,0 +1,62 @@
+//! The questions auditors ask live, asked of a small organisation in which something happened.
+
+use crate::world::{World, promoted};
+
+#[tokio::test]
+async fn auditors_get_answers_while_they_wait() {
+    let world = World::acme().await;
+    let gate = "gate --model triage --env production --version 0.9 --agent ward/intake";
+    world.say_as("platform", gate).await.is(3, "deny");
+    world.approve("1.0").await;
+    let developer = world.person("developer").await;
+    developer.until("triage/1.0", promoted).await;
+    let changes = world
+        .say_as("risk", "ask changes")
+        .await
+        .is(0, "triage/1.0");
+    for text in [
+        "approved before  yes",
+        "by others  yes",
+        "same digest  yes",
+        "0 with a check",
+    ] {
+        assert!(changes.out.contains(text), "{text}: {changes:?}");
+    }
+    world
+        .check_as(&[
+            (
+                "risk",
+                "ask refused",
+                0,
+                "asked for triage 0.9 in production",
+            ),
+            ("risk", "ask bypass", 0, "loosened by two people"),
+            ("risk", "ask who", 0, "role administrator"),
+            ("risk", "ask why", 3, "is no question"),
+            (
+                "risk",
+                "ask changes --from 2001-01-01 --to 2001-12-31",
+                0,
+                "0 in all",
+            ),
+            (
+                "risk",
+                "ask changes --from yesterday",
+                1,
+                "`yesterday` is no day",
+            ),
+        ])
+        .await;
+    // As a workpaper: every row names an entry that an export holds.
+    let json = world.say_as("risk", "ask changes --json").await.json();
+    let rows = json["rows"].as_array().unwrap();
+    assert!(rows.len() >= 2 && json["wrong"] == 0, "{json:#}");
+    for row in rows {
+        let entry = row[1].as_u64().unwrap();
+        let entry = developer
+            .get(&format!("/api/v1/ledger/entries/{entry}"))
+            .await;
+        let kind = entry["type"].as_str().unwrap();
+        assert!(kind.ends_with("set.v1"), "{kind}");
+    }
+}
