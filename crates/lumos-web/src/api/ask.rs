@@ -68,9 +68,9 @@ async fn answer(
     Query(within): Query<Within>,
 ) -> Result<Json<AnswerView>, Problem> {
     who.must(&app, Right::Read, None).await?;
-    let question: Question = question
-        .parse()
-        .map_err(|error: ask::UnknownQuestion| Problem::not_found(&error.to_string()))?;
+    let question: Question = question.parse().map_err(|_: ask::UnknownQuestion| {
+        Problem::not_found("such question; ask who, changes, refused or bypass")
+    })?;
     let period = period(within.from, within.to, app.door.ports().clock.now());
     let table = ask::ask(&*app.door.ports().store, question, &period).await?;
     Ok(Json(view(question, period, &table)))

@@ -32,7 +32,7 @@ async fn auditors_get_answers_while_they_wait() {
             ),
             ("risk", "ask bypass", 0, "loosened by two people"),
             ("risk", "ask who", 0, "role administrator"),
-            ("risk", "ask why", 3, "is no question"),
+            ("risk", "ask why", 1, "ask who, changes, refused or bypass"),
             (
                 "risk",
                 "ask changes --from 2001-01-01 --to 2001-12-31",
