@@ -256,7 +256,7 @@ fn export(bytes: &[u8]) {
     }
     let trust = Trust {
         keys: std::slice::from_ref(&log.key),
-        older: None,
+        earlier: &[],
         depth: Depth::Envelopes,
     };
     // What nobody has to believe is not looked at.

@@ -20,6 +20,7 @@ use crate::{
     record::LedgerEntry,
 };
 
+pub mod compare;
 pub mod enforcement;
 pub mod lookups;
 pub mod models;
@@ -84,6 +85,16 @@ impl Facts {
                 .map(|s| (s.commitment, s.value.clone()))
                 .collect(),
             manifests: world.manifests().map(|(d, m)| (*d, m.clone())).collect(),
+        }
+    }
+
+    /// Nothing but the key: what needs a readable value or a manifest is left out of the views then.
+    #[must_use]
+    pub fn none(key: &Arc<ServerKey>) -> Self {
+        Self {
+            key: Arc::clone(key),
+            sealed: BTreeMap::new(),
+            manifests: BTreeMap::new(),
         }
     }
 

@@ -158,7 +158,7 @@ fn verified(
     })?;
     let trust = Trust {
         keys,
-        older: None,
+        earlier: &[],
         depth,
     };
     let on = NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN);

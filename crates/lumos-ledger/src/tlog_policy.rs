@@ -146,6 +146,11 @@ impl TlogPolicy {
         &self.keys
     }
 
+    /// Whether it asks for any witness at all.
+    pub fn asks_for_witnesses(&self) -> bool {
+        self.quorum.is_some()
+    }
+
     /// Opens a checkpoint that is valid under this policy: signed by a log of it, cosigned by a quorum.
     ///
     /// # Errors

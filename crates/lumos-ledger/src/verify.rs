@@ -13,12 +13,13 @@ use crate::tile::{self, Kind, MAX_ENTRY, Tile, WIDTH};
 use crate::tile_hashes::{self, Cache, TileHashes, TileReader};
 use crate::tree::{Hash, leaf_hash, root};
 
+pub mod anchored;
 mod fold;
 mod parallel;
 mod report;
 
 pub use fold::Fold;
-pub use parallel::verify_on;
+pub use parallel::{Progress, verify_on, verify_watched};
 pub use report::{Error, Report};
 
 /// Bundles in one [`Chunk`]: 4,096 entries.
@@ -59,8 +60,8 @@ pub enum Depth {
 pub struct Trust<'a> {
     /// Keys obtained apart from the export; one must be the log's own.
     pub keys: &'a [VerifierKey],
-    /// An earlier checkpoint of the same log, already trusted, that this one must continue.
-    pub older: Option<&'a Checkpoint>,
+    /// Earlier checkpoints of the same log, already trusted, that this one must continue.
+    pub earlier: &'a [Checkpoint],
     /// How closely to look at entries.
     pub depth: Depth,
 }
@@ -124,14 +125,18 @@ impl<'a, S: Source> Verification<'a, S> {
             opened,
         };
         let found = verification.checkpoint();
-        match trust.older {
-            Some(older) if older.origin() != found.origin() || older.size() > found.size() => {
-                Err(Error::History {
-                    older: older.size(),
-                })
-            }
-            _ => Ok(verification),
+        let mut earlier = trust.earlier.iter();
+        match earlier.find(|e| e.origin() != found.origin() || e.size() > found.size()) {
+            Some(older) => Err(Error::History {
+                older: older.size(),
+            }),
+            None => Ok(verification),
         }
+    }
+
+    /// The signed checkpoint with the signatures that hold.
+    pub fn opened(&self) -> &Opened<'a> {
+        &self.opened
     }
 
     /// The signed checkpoint.

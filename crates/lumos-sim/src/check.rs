@@ -88,7 +88,7 @@ impl World {
         }
         let trust = Trust {
             keys: &vkeys,
-            older: None,
+            earlier: &[],
             depth: Depth::Envelopes,
         };
         let report = verify::verify(&files, &trust)?;

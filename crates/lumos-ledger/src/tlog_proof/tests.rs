@@ -47,26 +47,77 @@ fn the_text_is_as_specified() {
 }
 
 #[test]
-fn malformed_texts_are_refused() {
+fn malformed_texts_are_refused_with_their_line() {
     let good = receipt(&Log::new(2), 1).to_string();
-    let check = |text: &str| {
+    let check = |text: &str, line: usize| {
         let error = text.parse::<TlogProof>().unwrap_err();
         assert_eq!(error.code(), "ledger-receipt-malformed", "{text}");
+        assert!(
+            matches!(error, Error::Malformed { line: found, .. } if found == line),
+            "{error}"
+        );
     };
-    check("");
-    check(&good.replace("@v1", "@v2"));
-    check(&good.replace("index 1", "index 01"));
-    check(&good.replace("index 1\n", ""));
-    check(&good.replace("index", "extra !\nindex"));
-    check(&good.replace("index", "extra YQ==\nextra YQ==\nindex"));
-    check(&good.replace("=\n\n", "\n\n"));
-    check(&good.replace("\n\n", "\n"));
+    check("", 1);
+    check(&good.replace("@v1", "@v2"), 1);
+    check(&good.replace("index 1", "index 01"), 2);
+    check(&good.replace("index 1\n", ""), 2);
+    check(&good.replace("index", "extra !\nindex"), 2);
+    check(&good.replace("index", "extra YQ==\nextra YQ==\nindex"), 3);
+    check(&good.replace("=\n\n", "\n\n"), 3);
+    // Cut before, in and after the proof.
+    check(&good[..good.find("\n\n").unwrap()], 3);
+    check(&good[..30], 2);
     let hash = format!("{}\n", crate::tree::EMPTY_ROOT.to_base64());
-    check(&good.replace(
-        "index 1\n",
-        &format!("index 1\n{}", hash.repeat(MAX_HASHES)),
-    ));
-    check(&format!("{good}{}", "x".repeat(MAX_NOTE + 2 * MAX_EXTRA)));
+    let long = format!("index 1\n{}", hash.repeat(MAX_HASHES));
+    check(&good.replace("index 1\n", &long), 3 + MAX_HASHES);
+    check(&format!("{good}{}", "x".repeat(MAX_NOTE + 2 * MAX_EXTRA)), 1);
+}
+
+#[test]
+fn a_refusal_names_the_lines_that_do_not_prove_the_entry() {
+    let log = Log::new(300);
+    let mut receipt = receipt(&log, 41);
+    receipt.extra = Some(log.entries[41].clone());
+    let text = receipt.to_string();
+    let refuse = |text: &str, code: &str, expected: &str| {
+        let (receipt, keys): (TlogProof, _) = (text.parse().unwrap(), Log::keys());
+        let error = receipt.verify(receipt.entry().unwrap(), &keys).unwrap_err();
+        assert_eq!(error.code(), code);
+        assert!(error.to_string().contains(expected), "{error}");
+    };
+    let other = text.replace("index 41", "index 42");
+    refuse(&other, "ledger-proof-wrong", "from line 3 on");
+    let outside = text.replace("index 41", "index 300");
+    refuse(&outside, "ledger-proof-out-of-range", "from line 3 on");
+    let (head, note) = text.split_once("\n\n").unwrap();
+    let shorter = head.rsplit_once('\n').unwrap().0;
+    refuse(&format!("{shorter}\n\n{note}"), "ledger-proof-length", "line 3");
+    // 300 entries: nine hashes, so that the checkpoint begins on line 14.
+    let first = head.lines().count() + 2;
+    let cut = &text[..text.len() - 8];
+    refuse(cut, "ledger-note-malformed", &format!("from line {first} on"));
+    let resized = text.replace("\n300\n", "\n301\n");
+    refuse(&resized, "ledger-signature-wrong", &format!("line {first}"));
+}
+
+#[test]
+fn a_receipt_is_checked_under_a_policy() {
+    let log = Log::new(5);
+    let receipt = receipt(&log, 3);
+    let policy = |quorum: &str| {
+        let witness = crate::cosignature::Cosigner::from_seed("witness.acme.example", &[3; 32]);
+        let (log, witness) = (&Log::keys()[0], witness.unwrap());
+        let text = format!(
+            "log {log}\nwitness w {}\nquorum {quorum}\n",
+            witness.verifier_key()
+        );
+        TlogPolicy::parse(text.as_bytes()).unwrap()
+    };
+    receipt.verify_under(&log.entries[3], &policy("none")).unwrap();
+    let error = receipt
+        .verify_under(&log.entries[3], &policy("w"))
+        .unwrap_err();
+    assert_eq!(error.code(), "ledger-no-quorum");
 }
 
 proptest! {

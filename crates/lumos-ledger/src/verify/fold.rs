@@ -34,7 +34,7 @@ impl<'v, 'a, S: Source> Fold<'v, 'a, S> {
             entry_bytes: 0,
             tiles: 0,
             streams: 0,
-            continues: None,
+            continues: Vec::new(),
         };
         let (edge, levels) = (Vec::new(), Vec::new());
         Self {
@@ -45,6 +45,11 @@ impl<'v, 'a, S: Source> Fold<'v, 'a, S> {
             levels,
             streams: HashMap::new(),
         }
+    }
+
+    /// Entries added so far.
+    pub fn entries(&self) -> u64 {
+        self.report.entries
     }
 
     /// Adds the next chunk.
@@ -142,9 +147,9 @@ impl<'v, 'a, S: Source> Fold<'v, 'a, S> {
             return Err(Error::Root { computed, signed });
         }
         self.report.streams = self.streams.len() as u64;
-        if let Some(older) = self.verification.trust.older {
+        for older in self.verification.trust.earlier {
             self.verification.continues(older)?;
-            self.report.continues = Some(older.size());
+            self.report.continues.push(older.size());
         }
         Ok(self.report)
     }

@@ -21,7 +21,30 @@ pub fn verify_on<S: Source + Sync>(
     source: &S,
     trust: &Trust<'_>,
 ) -> Result<Report, Error> {
+    verify_watched(threads, source, trust, |_| {})
+}
+
+/// How far a verification is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Entries checked.
+    pub done: u64,
+    /// Entries there are.
+    pub of: u64,
+}
+
+/// Like [`verify_on`], and tells `watch` now and then, on the calling thread, how far it is.
+///
+/// # Errors
+/// As [`verify_on`].
+pub fn verify_watched<S: Source + Sync>(
+    threads: NonZeroUsize,
+    source: &S,
+    trust: &Trust<'_>,
+    mut watch: impl FnMut(Progress),
+) -> Result<Report, Error> {
     let verification = Verification::open(source, trust)?;
+    let of = verification.checkpoint().size();
     let mut fold = verification.fold();
     let round = CHUNKS_A_ROUND.saturating_mul(threads.get() as u64);
     let mut first = 0;
@@ -31,6 +54,10 @@ pub fn verify_on<S: Source + Sync>(
             fold.add(chunk?)?;
         }
         first = end;
+        watch(Progress {
+            done: fold.entries(),
+            of,
+        });
     }
     fold.finish()
 }

@@ -21,8 +21,8 @@ pub struct Report {
     pub tiles: u64,
     /// Streams whose versions have no gap; 0 when entries were taken as bytes.
     pub streams: u64,
-    /// Size of the earlier checkpoint that this one continues.
-    pub continues: Option<u64>,
+    /// Sizes of the earlier checkpoints that this one continues.
+    pub continues: Vec<u64>,
 }
 
 /// The first thing that does not agree, with its file and index.

@@ -4,17 +4,17 @@ use super::*;
 use crate::fixture::{Files, Log, Numbers, ORIGIN, envelope, signer};
 use crate::tree::EMPTY_ROOT;
 
-fn trust<'a>(keys: &'a [VerifierKey], older: Option<&'a Checkpoint>) -> Trust<'a> {
+fn trust<'a>(keys: &'a [VerifierKey], earlier: &'a [Checkpoint]) -> Trust<'a> {
     Trust {
         keys,
-        older,
+        earlier,
         depth: Depth::Envelopes,
     }
 }
 
 fn verdict(files: &Files) -> Result<Report, (&'static str, String)> {
     let keys = Log::keys();
-    verify(files, &trust(&keys, None)).map_err(|error| (error.code(), error.to_string()))
+    verify(files, &trust(&keys, &[])).map_err(|error| (error.code(), error.to_string()))
 }
 
 #[test]
@@ -42,13 +42,13 @@ fn the_number_of_threads_changes_nothing() {
     let keys = Log::keys();
     for threads in [1, 2, 5] {
         let threads = NonZeroUsize::new(threads).unwrap();
-        let found = verify_on(threads, &files, &trust(&keys, None)).unwrap();
-        assert_eq!(found, verify(&files, &trust(&keys, None)).unwrap());
+        let found = verify_on(threads, &files, &trust(&keys, &[])).unwrap();
+        assert_eq!(found, verify(&files, &trust(&keys, &[])).unwrap());
     }
     files.0.get_mut("tile/entries/200").unwrap()[40] ^= 1;
     files.0.get_mut("tile/entries/100").unwrap()[40] ^= 1;
     let one = verdict(&files).unwrap_err();
-    let two = verify_on(NonZeroUsize::new(3).unwrap(), &files, &trust(&keys, None)).unwrap_err();
+    let two = verify_on(NonZeroUsize::new(3).unwrap(), &files, &trust(&keys, &[])).unwrap_err();
     assert_eq!(one.1, two.to_string());
 }
 
@@ -184,9 +184,9 @@ fn only_keys_the_caller_trusts_count() {
     let files = Log::new(10).export();
     let stranger = crate::note::NoteSigner::from_seed(ORIGIN, &[8; 32]).unwrap();
     let stranger = [stranger.verifier_key().clone()];
-    let error = verify(&files, &trust(&stranger, None)).unwrap_err();
+    let error = verify(&files, &trust(&stranger, &[])).unwrap_err();
     assert_eq!(error.code(), "ledger-signature-untrusted");
-    let error = verify(&files, &trust(&[], None)).unwrap_err();
+    let error = verify(&files, &trust(&[], &[])).unwrap_err();
     assert_eq!(error.code(), "ledger-signature-untrusted");
     let mut swapped = files.clone();
     swapped.0.insert(
@@ -216,10 +216,10 @@ fn a_signed_root_over_other_entries_is_refused() {
 fn history_is_compared_with_an_older_checkpoint() {
     let log = Log::new(700);
     let (files, keys) = (log.export(), Log::keys());
-    let check = |older: &Checkpoint| verify(&files, &trust(&keys, Some(older)));
+    let check = |older: &Checkpoint| verify(&files, &trust(&keys, std::slice::from_ref(older)));
     for size in [0, 1, 255, 256, 300, 512, 699, 700] {
         let report = check(&Log::new(size).checkpoint()).unwrap();
-        assert_eq!(report.continues, Some(size));
+        assert_eq!(report.continues, [size]);
     }
     let refuse = |older: Checkpoint| {
         let error = check(&older).unwrap_err();
@@ -245,7 +245,7 @@ fn gaps_in_streams_are_found_wherever_they_are() {
             &files,
             &Trust {
                 keys: &keys,
-                older: None,
+                earlier: &[],
                 depth,
             },
         );
@@ -278,7 +278,7 @@ fn gaps_in_streams_are_found_wherever_they_are() {
 fn chunks_are_folded_in_order_and_to_the_end() {
     let files = Log::new(5000).export();
     let keys = Log::keys();
-    let verification = Verification::open(&files, &trust(&keys, None)).unwrap();
+    let verification = Verification::open(&files, &trust(&keys, &[])).unwrap();
     let error = verification
         .fold()
         .add(verification.check(1).unwrap())
