@@ -134,11 +134,6 @@ impl<'a, S: Source> Verification<'a, S> {
         }
     }
 
-    /// The signed checkpoint with the signatures that hold.
-    pub fn opened(&self) -> &Opened<'a> {
-        &self.opened
-    }
-
     /// The signed checkpoint.
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.opened.checkpoint

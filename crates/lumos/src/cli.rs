@@ -4,9 +4,11 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-mod people;
-
+pub(crate) use ledger::{Ledger, Verify};
 pub(crate) use people::{Role, Token, User};
+
+mod ledger;
+mod people;
 
 /// LUMOS decides which model versions may run, and proves it.
 ///
@@ -397,40 +399,6 @@ pub(crate) struct Gate {
     /// Exit by verdict even where the mode is observe
     #[arg(long)]
     pub strict: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Ledger {
-    /// Entries in order
-    Show {
-        #[arg(long, default_value_t = 0)]
-        from: u64,
-        #[arg(long, default_value_t = 100)]
-        limit: u32,
-    },
-    /// Write an export that foreign tools can verify
-    Export { dir: PathBuf },
-    /// Verify an export, offline
-    Verify {
-        dir: PathBuf,
-        /// The verifier key you trust; without it the export's own `vkeys` is believed, and that is said
-        #[arg(long)]
-        vkey: Option<String>,
-        /// An older checkpoint of the same ledger
-        #[arg(long, value_name = "FILE")]
-        older: Option<PathBuf>,
-    },
-    /// The receipt of one entry
-    Proof { index: u64 },
-    /// The latest signed checkpoint
-    Checkpoint,
-    /// Write each checkpoint that an authority stamped, and its timestamp, as files for foreign tools
-    Timestamps {
-        dir: PathBuf,
-        /// The authority's certificates in PEM, its own first, its root last; then each timestamp is verified here too
-        #[arg(long, value_name = "FILE")]
-        authority: Option<PathBuf>,
-    },
 }
 
 #[derive(Debug, Subcommand)]

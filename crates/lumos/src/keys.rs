@@ -80,6 +80,18 @@ pub(crate) fn witness(data: &Path, entropy: &dyn Entropy, fresh: bool) -> Result
     seed(&folder.join("witness.ed25519"), entropy, fresh)
 }
 
+/// The key of a data directory for what is looked up; nothing where it is not there, as in a copy of the database alone.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn server(data: &Path) -> Result<Option<ServerKey>> {
+    let path = data.join("keys/server.hmac");
+    if !path.exists() {
+        return Ok(None);
+    }
+    Ok(Some(ServerKey::new(read(&path)?)))
+}
+
 fn seed_p256(path: &Path, entropy: &dyn Entropy, fresh: bool) -> Result<StatementSigner> {
     // A random scalar is out of range once in 2^32 tries at most; draw again then.
     loop {
@@ -107,6 +119,10 @@ fn seed(path: &Path, entropy: &dyn Entropy, fresh: bool) -> Result<[u8; 32]> {
             .with_context(|| format!("writing key `{}`", path.display()))?;
         return Ok(bytes);
     }
+    read(path)
+}
+
+fn read(path: &Path) -> Result<[u8; 32]> {
     let text =
         fs::read_to_string(path).with_context(|| format!("reading key `{}`", path.display()))?;
     let mut bytes = [0; 32];

@@ -3,10 +3,13 @@
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context as _, Result, bail};
-use lumos_http::{Answer, Auth, Client, Egress, Method, Peer, Secret};
+use lumos_http::{Answer, Auth, Client, Egress, Limits, Method, Peer, Secret};
 use serde_json::Value;
 
 use crate::{cli::Common, settings};
+
+/// The longest answer read: the largest entry bundle is 16 MiB and a little more.
+const ANSWER_BYTES: u64 = 17 << 20;
 
 /// A refusal by the server: an answer, not a failure.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +57,11 @@ impl Remote {
     pub(crate) fn at(address: &str, credential: Option<String>) -> Result<Self> {
         let egress = Egress {
             hosts: vec![address.to_owned()],
-            ..Egress::default()
+            limits: Limits {
+                answer_bytes: ANSWER_BYTES,
+                ..Limits::default()
+            },
+            ca_file: None,
         };
         let auth = credential.map_or(Auth::None, |text| Auth::Bearer(Secret::new(text)));
         let peer = Client::new(&egress)?.peer(address, auth)?;

@@ -26,6 +26,7 @@ impl<'v, 'a, S: Source> Fold<'v, 'a, S> {
         let signatures = &verification.opened.signatures;
         let report = Report {
             checkpoint: verification.checkpoint().clone(),
+            note: verification.opened.note.clone(),
             signatures: signatures
                 .iter()
                 .map(|s| (s.key.name().to_owned(), s.time))

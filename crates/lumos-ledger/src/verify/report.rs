@@ -2,6 +2,7 @@
 
 use super::ReadError;
 use crate::checkpoint::{self, Checkpoint};
+use crate::note::Note;
 use crate::tree::Hash;
 use crate::{entry, tile};
 
@@ -11,6 +12,8 @@ use crate::{entry, tile};
 pub struct Report {
     /// The checkpoint that everything agrees with.
     pub checkpoint: Checkpoint,
+    /// The note that it was read from, as it was read.
+    pub note: Note,
     /// Each trusted key that signed it, by name, with a witness's time in seconds since 1970.
     pub signatures: Vec<(String, Option<u64>)>,
     /// Entries hashed.

@@ -135,7 +135,7 @@ enum WaitFor {
     Timestamped,
 }
 
-/// The receipt of one entry: index, inclusion proof and checkpoint (C2SP tlog-proof).
+/// The receipt of one entry: the entry, its index, inclusion proof and checkpoint (C2SP tlog-proof).
 #[utoipa::path(get, path = "/api/v1/ledger/entries/{index}/proof", tag = "ledger", params(("index" = u64, Path), Wait),
     responses((status = 200, body = String), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 async fn receipt(
@@ -158,11 +158,14 @@ async fn receipt(
             inclusion_in(&app, index, &covered).await?
         }
     };
-    Ok((
-        [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],
-        proof.to_string(),
-    )
-        .into_response())
+    let name = format!("attachment; filename=\"entry-{index}.tlog-proof\"");
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::CONTENT_DISPOSITION, name.as_str()),
+        // The next one is against a newer checkpoint.
+        (header::CACHE_CONTROL, "private, no-cache"),
+    ];
+    Ok((headers, proof.to_string()).into_response())
 }
 
 /// Waits until a cosigned checkpoint covers entry `index`.
@@ -212,7 +215,8 @@ async fn covered(mut heads: watch::Receiver<Published>, index: u64) -> Option<Pu
     covered.ok()?.ok().map(|head| head.clone())
 }
 
-/// The receipt of entry `index` against the checkpoint that is shown, or the last signed one.
+/// The receipt of entry `index` against the checkpoint that is shown, or the last signed one, with the entry in it: one
+/// file is all that somebody needs beside the ledger's key.
 ///
 /// # Errors
 /// When the entry is not covered by it yet, or the store fails.
@@ -228,8 +232,10 @@ async fn inclusion_in(app: &App, index: u64, published: &Published) -> Result<Tl
     let path = app.proofs.inclusion(store, index, published.size).await?;
     let checkpoint = String::from_utf8(published.note.to_vec())
         .map_err(|e| PortError::new("reading our own checkpoint", e))?;
+    let entry = store.entries(index, 1).await?.into_iter().next();
+    let entry = entry.filter(|entry| entry.index == index);
     Ok(TlogProof {
-        extra: None,
+        extra: entry.map(|entry| entry.bytes),
         index,
         hashes: path,
         checkpoint,
@@ -274,7 +280,8 @@ async fn checkpoint(State(app): State<App>) -> Response {
     let note = app.checkpoint().note;
     let headers = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
-        (header::CACHE_CONTROL, "no-cache"),
+        // Short, so that a cache in between hides no new entry for long (tlog-tiles).
+        (header::CACHE_CONTROL, "max-age=5"),
     ];
     (headers, note.to_vec()).into_response()
 }
@@ -286,7 +293,9 @@ async fn tile_file(
     Path(path): Path<String>,
 ) -> Result<Response, Problem> {
     who.must(&app, Right::Read, None).await?;
-    let tile: Tile = path.parse().map_err(|_| Problem::not_found("such tile"))?;
+    let tile: Tile = path
+        .parse()
+        .map_err(|e: tile::Error| Problem::new(StatusCode::BAD_REQUEST, e.code(), e.to_string()))?;
     let size = app.published.borrow().size;
     let bytes = match tile.kind() {
         Kind::Entries => bundle(&app, &tile, size).await?,

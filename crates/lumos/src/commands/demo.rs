@@ -237,7 +237,7 @@ impl<'a> Story<'a> {
         let vkey = self.running.app.verifier_key.to_string();
         let out = Out { json: false };
         ensure!(
-            ledger::verify(&export, Some(&vkey), None, &out)? == Said::Yes,
+            ledger::verify_export(export.clone(), vkey.clone(), out).await? == Said::Yes,
             "the export does not verify"
         );
         let bundle = first_bundle(&export)?;
@@ -247,7 +247,7 @@ impl<'a> Story<'a> {
         std::fs::write(&bundle, bytes)?;
         tell("now one bit of one entry is changed:");
         ensure!(
-            ledger::verify(&export, Some(&vkey), None, &out)? == Said::No,
+            ledger::verify_export(export.clone(), vkey.clone(), out).await? == Said::No,
             "the change was not caught"
         );
         Ok(())

@@ -1,23 +1,25 @@
 //! `lumos ledger`: reading and exporting ask the server; verifying asks nobody.
 
-use std::{
-    io::Read as _,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use lumos_ledger::{
     Checkpoint, VerifierKey,
     export::{self, File},
-    verify::{Depth, ReadError, Source, Trust, verify_on},
 };
 use serde_json::json;
 
 use super::{Out, Said, text, timestamps};
 use crate::{
-    cli::{Common, Ledger},
+    cli::{Common, Ledger, Verify},
     remote::Remote,
 };
+
+mod receipt;
+mod records;
+mod said;
+mod target;
+mod verify;
 
 pub(super) async fn run(ledger: Ledger, common: &Common, out: &Out) -> Result<Said> {
     match ledger {
@@ -50,15 +52,19 @@ pub(super) async fn run(ledger: Ledger, common: &Common, out: &Out) -> Result<Sa
             );
             Ok(Said::Yes)
         }
-        Ledger::Verify { dir, vkey, older } => verify(&dir, vkey.as_deref(), older.as_deref(), out),
+        Ledger::Verify(asked) => verify::run(asked, common, *out).await,
         Ledger::Timestamps { dir, authority } => {
             timestamps::run(&dir, authority.as_deref(), common, out).await
         }
-        Ledger::Proof { index } => {
+        Ledger::Proof { index, out: into } => {
             let receipt = Remote::of(common)?
                 .bytes(&format!("/api/v1/ledger/entries/{index}/proof"))
                 .await?;
-            print!("{}", String::from_utf8_lossy(&receipt));
+            match into {
+                Some(path) => std::fs::write(&path, receipt)
+                    .with_context(|| format!("writing `{}`", path.display()))?,
+                None => print!("{}", String::from_utf8_lossy(&receipt)),
+            }
             Ok(Said::Yes)
         }
         Ledger::Checkpoint => {
@@ -107,89 +113,22 @@ pub(super) async fn export(remote: &Remote, dir: &Path) -> Result<u64> {
     Ok(size)
 }
 
-/// An export in a folder.
-struct Folder(PathBuf);
-
-impl Source for Folder {
-    fn read(&self, path: &str, max_bytes: usize) -> Result<Vec<u8>, ReadError> {
-        let file = std::fs::File::open(self.0.join(path))?;
-        let mut bytes = Vec::new();
-        let limit = u64::try_from(max_bytes)?.saturating_add(1);
-        file.take(limit).read_to_end(&mut bytes)?;
-        if bytes.len() > max_bytes {
-            return Err("it is longer than it may be".into());
-        }
-        Ok(bytes)
-    }
-}
-
 /// Verifies an export with no server, no database and no network.
 ///
 /// # Errors
-/// When a key or file that the caller named cannot be read. What does not verify is a [`Said::No`].
-pub(super) fn verify(
-    dir: &Path,
-    vkey: Option<&str>,
-    older: Option<&Path>,
-    out: &Out,
-) -> Result<Said> {
-    let read = |path: PathBuf| {
-        std::fs::read_to_string(&path).with_context(|| format!("reading `{}`", path.display()))
+/// When the key or the export's own files cannot be read. What does not verify is a [`Said::No`].
+pub(super) async fn verify_export(dir: PathBuf, vkey: String, out: Out) -> Result<Said> {
+    let asked = Verify {
+        target: Some(dir),
+        vkey: Some(vkey),
+        policy: None,
+        since: Vec::new(),
+        entry: None,
     };
-    let keys: Vec<VerifierKey> = match vkey {
-        Some(key) => vec![key.parse().context("reading --vkey")?],
-        None => {
-            eprintln!(
-                "no --vkey was given: believing the export's own `vkeys`, which proves only consistency"
-            );
-            read(dir.join("vkeys"))?
-                .lines()
-                .map(str::parse)
-                .collect::<Result<_, _>>()?
-        }
+    let nowhere = Common {
+        config: None,
+        data: None,
+        server: None,
     };
-    let older = match older {
-        Some(path) => {
-            let note = read(path.to_owned())?;
-            Some(
-                Checkpoint::open(note.as_bytes(), &keys)
-                    .context("reading the older checkpoint")?
-                    .checkpoint,
-            )
-        }
-        None => None,
-    };
-    let threads = std::thread::available_parallelism().unwrap_or(std::num::NonZero::<usize>::MIN);
-    let trust = Trust {
-        keys: &keys,
-        older: older.as_ref(),
-        depth: Depth::default(),
-    };
-    match verify_on(threads, &Folder(dir.to_owned()), &trust) {
-        Ok(report) => {
-            let value = json!({
-                "verified": true, "size": report.checkpoint.size(), "root": report.checkpoint.root().to_base64(),
-                "streams": report.streams, "tiles": report.tiles,
-            });
-            let older = if older.is_some() {
-                ", and it continues the older checkpoint"
-            } else {
-                ""
-            };
-            let sentence = format!(
-                "verified: {} entries in {} streams, every hash, every tile, the signed root{older}",
-                report.entries, report.streams
-            );
-            out.tell(&sentence, &value);
-            Ok(Said::Yes)
-        }
-        Err(error) => {
-            let detail = format!("{:#}", anyhow::Error::new(error));
-            out.tell(
-                &format!("DOES NOT VERIFY: {detail}"),
-                &json!({ "verified": false, "detail": detail }),
-            );
-            Ok(Said::No)
-        }
-    }
+    verify::run(asked, &nowhere, out).await
 }

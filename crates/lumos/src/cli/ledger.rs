@@ -1,0 +1,56 @@
+//! The options of `lumos ledger`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Ledger {
+    /// Entries in order
+    Show {
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+    },
+    /// Write an export that foreign tools can verify
+    Export { dir: PathBuf },
+    /// Verify: integrity, completeness and what is anchored, each said apart
+    Verify(Verify),
+    /// The receipt of one entry: a .tlog-proof file that anybody can verify
+    Proof {
+        index: u64,
+        /// Where to write it [default: standard output]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// The latest signed checkpoint
+    Checkpoint,
+    /// Write each checkpoint that an authority stamped, and its timestamp, as files for foreign tools
+    Timestamps {
+        dir: PathBuf,
+        /// The authority's certificates in PEM, its own first, its root last; then each timestamp is verified here too
+        #[arg(long, value_name = "FILE")]
+        authority: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// An export, a data directory or a copy of one, or a receipt [default: the data directory of --data, else the
+    /// server, read as a stranger would]
+    pub target: Option<PathBuf>,
+    /// The verifier key you trust; without it the other side's own is believed, and that is said
+    #[arg(long, conflicts_with = "policy")]
+    pub vkey: Option<String>,
+    /// Whom you trust, in tlog-policy syntax: logs, witnesses and how many of them
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// What you hold from before: a checkpoint, a receipt or a copy of the database; nothing it covers may have
+    /// changed. May be repeated
+    #[arg(long, value_name = "FILE", alias = "older")]
+    pub since: Vec<PathBuf>,
+    /// The entry of a receipt that holds none
+    #[arg(long, value_name = "FILE")]
+    pub entry: Option<PathBuf>,
+}
