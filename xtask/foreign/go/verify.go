@@ -1,14 +1,16 @@
 // Verify checks an export of a LUMOS ledger with nothing of LUMOS: the signed checkpoint with
 // golang.org/x/mod/sumdb/note, every hash tile with golang.org/x/mod/sumdb/tlog, every entry.
 //
-//	verify EXPORT-DIRECTORY VERIFIER-KEY
+//	verify EXPORT-DIRECTORY-OR-SERVER VERIFIER-KEY [OLDER-CHECKPOINT]
 package main
 
 import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"log"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -24,7 +26,28 @@ type files string
 func (dir files) read(t tlog.Tile) ([]byte, error) {
 	path := strings.Replace(t.Path(), "tile/8/", "tile/", 1)
 	path = strings.Replace(path, "tile/data/", "tile/entries/", 1)
-	return os.ReadFile(filepath.Join(string(dir), path))
+	return dir.file(path)
+}
+
+// file reads from the folder, or over HTTP as tlog-tiles has it.
+func (dir files) file(path string) ([]byte, error) {
+	if !strings.HasPrefix(string(dir), "http") {
+		return os.ReadFile(filepath.Join(string(dir), path))
+	}
+	request, err := http.NewRequest("GET", string(dir)+"/ledger/"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Authorization", "Bearer "+os.Getenv("LUMOS_TOKEN"))
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != 200 {
+		return nil, fmt.Errorf("%s: %s", path, answer.Status)
+	}
+	return io.ReadAll(answer.Body)
 }
 
 func (dir files) Height() int                         { return 8 }
@@ -41,10 +64,8 @@ func (dir files) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
 }
 
 // open checks the signature; tlog.ParseTree would expect another first line.
-func (dir files) open(vkey string) tlog.Tree {
+func open(signed []byte, vkey string) tlog.Tree {
 	verifier, err := note.NewVerifier(vkey)
-	check(err)
-	signed, err := os.ReadFile(filepath.Join(string(dir), "checkpoint"))
 	check(err)
 	n, err := note.Open(signed, note.VerifierList(verifier))
 	check(err)
@@ -92,11 +113,13 @@ func check(err error) {
 
 func main() {
 	log.SetFlags(0)
-	if len(os.Args) != 3 {
-		log.Fatal("usage: verify EXPORT-DIRECTORY VERIFIER-KEY")
+	if len(os.Args) < 3 || len(os.Args) > 4 {
+		log.Fatal("usage: verify EXPORT-DIRECTORY-OR-SERVER VERIFIER-KEY [OLDER-CHECKPOINT]")
 	}
 	dir := files(os.Args[1])
-	tree := dir.open(os.Args[2])
+	signed, err := dir.file("checkpoint")
+	check(err)
+	tree := open(signed, os.Args[2])
 	if tree.N == 0 && tree.Hash != sha256.Sum256(nil) {
 		log.Fatal("checkpoint: wrong root for an empty log")
 	}
@@ -121,6 +144,18 @@ func main() {
 				dir.entries(t, hashes)
 			}
 		}
+	}
+	if len(os.Args) == 4 {
+		signed, err := os.ReadFile(os.Args[3])
+		check(err)
+		older := open(signed, os.Args[2])
+		// Every log continues the empty one, and tlog proves nothing about it.
+		if older.N > 0 {
+			proof, err := tlog.ProveTree(tree.N, older.N, hashes)
+			check(err)
+			check(tlog.CheckTree(proof, tree.N, tree.Hash, older.N, older.Hash))
+		}
+		fmt.Printf("continues the older checkpoint of %d entries\n", older.N)
 	}
 	fmt.Printf("verified %d entries, %d tiles, root %v\n", tree.N, tiles, tree.Hash)
 }

@@ -20,6 +20,7 @@ mod follow;
 mod judged;
 mod load;
 mod people;
+mod proofs;
 mod turn;
 
 #[derive(Template)]
@@ -40,6 +41,8 @@ pub(super) struct ReleasePage {
     pub(super) approval: Option<follow::Approval>,
     pub(super) assigned: Vec<follow::AssignedRow>,
     pub(super) promotions: Vec<follow::PromotionRow>,
+    pub(super) proofs: Vec<proofs::Proof>,
+    pub(super) verifier_key: String,
     pub(super) may_withdraw: bool,
     pub(super) next_gate: Option<follow::NextGate>,
     pub(super) history: Vec<super::ledger::Row>,
@@ -156,6 +159,14 @@ impl ReleasePage {
                 state: State::of("failed"),
                 detail: hostile.into(),
             }],
+            proofs: vec![proofs::Proof {
+                index: 9,
+                kind: "lumos.release.approved.v1".into(),
+                stream: "review/triage/1.2/production/1".into(),
+                what: "approval",
+                names: hostile.into(),
+            }],
+            verifier_key: "ledger.acme.example+00000000+AAAA".into(),
             may_withdraw: true,
             next_gate: Some(follow::NextGate {
                 environments: vec!["staging".into()],
@@ -181,6 +192,7 @@ impl ReleasePage {
             approval: None,
             assigned: Vec::new(),
             promotions: Vec::new(),
+            proofs: Vec::new(),
             may_withdraw: false,
             next_gate: None,
             head: Head {

@@ -107,3 +107,47 @@ async fn real_chromium_stops_resumes_and_asks_for_a_gate_by_keyboard_alone() {
     let in_both = |view: &Value| view["reviews"].as_array().is_some_and(|all| all.len() == 2);
     developer.until("triage/1.0", in_both).await;
 }
+
+#[tokio::test]
+async fn real_chromium_checks_the_proofs_of_a_release_and_says_loudly_what_does_not_hold() {
+    if !chromium() {
+        return;
+    }
+    let world = World::acme().await;
+    world.approve("1.0").await;
+    let developer = world.person("developer").await;
+    let view = developer.until("triage/1.0", crate::world::promoted).await;
+    let history = view["history"].as_array().unwrap();
+    let approved = |e: &&Value| e["type"] == "lumos.release.approved.v1";
+    let index = &history.iter().find(approved).unwrap()["index"];
+    let last = history.last().unwrap()["index"].as_u64().unwrap();
+    developer.until_published(last).await;
+
+    // Approval, assignment, promotion ordered and seen.
+    let page = "/releases/triage/1.0?env=production";
+    let seen = async |change: &str| {
+        by_keyboard(&world, "proofs.mjs", "compliance", &[page, "4", change]).await
+    };
+    let good = seen("nothing").await;
+    let sentence = format!("this approval is entry {index} of the ledger");
+    assert!(good.contains(&sentence), "{good}");
+    assert!(good.contains("Your browser checked 4 of these"), "{good}");
+    assert!(good.contains("signed by") && !good.contains('■'), "{good}");
+    for (change, why) in [
+        ("entry", "leads to another root"),
+        ("note", "the signature of the checkpoint is wrong"),
+        ("signature", "the signature of the checkpoint is wrong"),
+        ("other", "of another entry than the page says"),
+    ] {
+        let bad = seen(change).await;
+        assert!(bad.contains("4 of these do not hold"), "{change}: {bad}");
+        assert!(bad.contains(why) && !bad.contains('●'), "{change}: {bad}");
+    }
+    let plain = seen("plain").await;
+    assert!(plain.contains("has not checked these yet"), "{plain}");
+    assert!(plain.contains("lumos ledger verify"), "{plain}");
+
+    let entry = format!("/ledger/entry/{index}");
+    let entry = by_keyboard(&world, "proofs.mjs", "compliance", &[&entry, "0", "nothing"]).await;
+    assert!(entry.contains("Proof holds") && entry.contains("signed by"), "{entry}");
+}

@@ -191,7 +191,17 @@ async fn readme() {
 
 #[tokio::test]
 async fn guide_for_auditors() {
-    check("docs/guide/auditor.md", approved().await).await;
+    let mut world = approved().await;
+    // Last month somebody copied the database.
+    assert!(world.stop().await.success());
+    for file in ["lumos.db", "lumos.db-wal"] {
+        if let Ok(bytes) = std::fs::read(world.path("lumos-data").join(file)) {
+            world.write(&format!("last-month/{file}"), bytes);
+        }
+    }
+    world.start(0).await;
+    world.register("letters").await;
+    check("docs/guide/auditor.md", world).await;
 }
 
 #[tokio::test]

@@ -29,5 +29,6 @@ mod proposals;
 mod settings;
 mod speed;
 mod timestamps;
+mod verify;
 mod witness;
 mod world;

@@ -23,6 +23,7 @@ use super::{
     Head, ReleasePage, Tab, address, change, evidence, follow,
     judged::Judgement,
     people::{self, Allowed, Seat},
+    proofs,
     turn::{self, Turn},
 };
 use crate::app::refusal;
@@ -94,6 +95,8 @@ pub(super) async fn page(
     let mut history = release_history.clone();
     history.extend(review_history.iter().cloned());
     history.sort_by_key(|entry| std::cmp::Reverse(entry.index));
+    let assignments = governed.assignments.iter().map(|(id, _)| id);
+    let proofs = proofs::of(app, id, &history, assignments).await?;
     let names = people::names(app, &history).await?;
     let head = head(visit, id, &governed, &release_history, &rows).await?;
     let due = governed.due(&rows);
@@ -115,6 +118,8 @@ pub(super) async fn page(
         approval: governed.approval(now),
         assigned: follow::assigned(&governed.assignments, id, now),
         promotions: follow::promotions(&release_history),
+        proofs,
+        verifier_key: app.verifier_key.to_string(),
         may_withdraw: governed.may_withdraw,
         next_gate: governed.next_gate(),
         history: lines(&history, &names, visit),

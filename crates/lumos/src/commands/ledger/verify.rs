@@ -258,6 +258,12 @@ fn since(path: &Path, keys: &[VerifierKey], handle: &Handle) -> Result<Since> {
         let head = database
             .head()
             .map_err(|error| anyhow::anyhow!("{}: {error}", named()))?;
+        if head.size() == 0 {
+            bail!(
+                "`{}` holds no entry, so it proves nothing; is its `lumos.db-wal` missing?",
+                path.display()
+            );
+        }
         let origin = keys.first().context("naming the log's key")?.name();
         return Ok(Since {
             path: path.to_owned(),

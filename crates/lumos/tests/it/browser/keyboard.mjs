@@ -7,7 +7,7 @@ export const rest = process.argv.slice(6);
 export { password };
 
 const { chromium } = createRequire(modules + "/")("playwright-core");
-const browser = await chromium.launch({
+export const browser = await chromium.launch({
   executablePath: "/usr/bin/chromium",
   args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync"],
