@@ -34,6 +34,11 @@ const PEERS: &[Peer] = &[
         name: "go",
         source: Source::System(&["golang-go", "golang-golang-x-mod-dev"]),
     },
+    // Another one: xtask/foreign/python.
+    Peer {
+        name: "pymerkle",
+        source: Source::Python,
+    },
     // The authority that stamps checkpoints, and the other verifier of its timestamps.
     Peer {
         name: "openssl",

@@ -154,4 +154,6 @@ pub const GUIDE: &str = concat!(
 );
 
 #[cfg(test)]
+mod foreign;
+#[cfg(test)]
 mod tests;

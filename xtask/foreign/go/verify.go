@@ -2,10 +2,12 @@
 // golang.org/x/mod/sumdb/note, every hash tile with golang.org/x/mod/sumdb/tlog, every entry.
 //
 //	verify EXPORT-DIRECTORY-OR-SERVER VERIFIER-KEY [OLDER-CHECKPOINT]
+//	verify RECEIPT.tlog-proof VERIFIER-KEY
 package main
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -105,6 +107,28 @@ func (dir files) entries(t tlog.Tile, hashes tlog.HashReader) {
 	}
 }
 
+// receipt checks a tlog-proof that holds its entry in the extra line.
+func receipt(text, vkey string) {
+	parts := strings.SplitN(text, "\n\n", 2)
+	lines := strings.Split(parts[0], "\n")
+	if len(parts) != 2 || len(lines) < 3 || lines[0] != "c2sp.org/tlog-proof@v1" {
+		log.Fatal("receipt: not a tlog-proof with an entry")
+	}
+	entry, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(lines[1], "extra "))
+	check(err)
+	index, err := strconv.ParseInt(strings.TrimPrefix(lines[2], "index "), 10, 64)
+	check(err)
+	var proof tlog.RecordProof
+	for _, line := range lines[3:] {
+		hash, err := tlog.ParseHash(line)
+		check(err)
+		proof = append(proof, hash)
+	}
+	tree := open([]byte(parts[1]), vkey)
+	check(tlog.CheckRecord(proof, tree.N, tree.Hash, index, tlog.RecordHash(entry)))
+	fmt.Printf("verified entry %d of %d\n%s\n", index, tree.N, entry)
+}
+
 func check(err error) {
 	if err != nil {
 		log.Fatal(err)
@@ -115,6 +139,12 @@ func main() {
 	log.SetFlags(0)
 	if len(os.Args) < 3 || len(os.Args) > 4 {
 		log.Fatal("usage: verify EXPORT-DIRECTORY-OR-SERVER VERIFIER-KEY [OLDER-CHECKPOINT]")
+	}
+	if strings.HasSuffix(os.Args[1], ".tlog-proof") {
+		text, err := os.ReadFile(os.Args[1])
+		check(err)
+		receipt(string(text), os.Args[2])
+		return
 	}
 	dir := files(os.Args[1])
 	signed, err := dir.file("checkpoint")

@@ -1,16 +1,19 @@
 //! The ledger, verified by programs that share no line with LUMOS: the commands that an export prints, with OpenSSL and
 //! Go's own `sumdb/tlog`, over the export and over the tiles of a live server.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use lumos_ledger::{
-    export,
+    Checkpoint, NoteSigner,
+    export::{self, EntryReader, Export},
+    proof::MemoryHashes,
     tile::{Kind, Tile, all_tiles},
+    tree::leaf_hash,
 };
 
 use crate::{
     commands::flip_one_byte,
-    world::{Said, World, program, promoted, run},
+    world::{Said, World, peer, program, promoted, run},
 };
 
 /// Where Debian installs `golang-golang-x-mod-dev`.
@@ -59,6 +62,105 @@ async fn as_printed(world: &World, folder: &str, vkey: &str) -> Said {
     run(&mut shell, "").await
 }
 
+/// Builds the program that the guide prints; the folder it is in.
+async fn built(world: &World) -> PathBuf {
+    let work = world.path("go");
+    std::fs::create_dir(&work).unwrap();
+    let source = export::GUIDE.split("```go\n").nth(1).unwrap();
+    world.write("go/verify.go", source.trim_end_matches("```\n"));
+    let mut build = program("/usr/bin/go");
+    build
+        .args(["build", "-o", "verify", "verify.go"])
+        .current_dir(&work)
+        .env("GOPATH", GOCODE)
+        .env("GO111MODULE", "off")
+        .env("HOME", world.path(""));
+    run(&mut build, "").await.is(0, "");
+    work
+}
+
+/// The sizes around which the tiles of a log change.
+const SIZES: [u64; 9] = [0, 1, 255, 256, 257, 65_535, 65_536, 65_537, 70_000];
+
+/// Writes an export of `entries` and returns the checkpoint in it.
+fn write_export(world: &World, folder: &str, entries: &[Vec<u8>], signer: &NoteSigner) -> String {
+    struct Entries<'a>(&'a [Vec<u8>]);
+    impl EntryReader for Entries<'_> {
+        type Error = std::convert::Infallible;
+        fn read_entries(&self, first: u64, count: u16) -> Result<Vec<Vec<u8>>, Self::Error> {
+            let first = usize::try_from(first).unwrap();
+            Ok(self.0[first..first + usize::from(count)].to_vec())
+        }
+    }
+    let hashes: MemoryHashes = entries.iter().map(|entry| leaf_hash(entry)).collect();
+    let frontier = hashes.frontier();
+    let name = signer.verifier_key().name();
+    let checkpoint = Checkpoint::new(name, frontier.size(), frontier.root()).unwrap();
+    let note = checkpoint.sign(signer).unwrap();
+    let export = Export {
+        checkpoint: &note,
+        vkeys: &[signer.verifier_key().clone()],
+        entries: Entries(entries),
+        hashes: &hashes,
+    };
+    for file in export::files(frontier.size()) {
+        world.write(&format!("{folder}/{file}"), export.bytes(&file).unwrap());
+    }
+    note.to_string()
+}
+
+#[tokio::test]
+async fn real_go_and_pymerkle_agree_at_every_kind_of_size_and_refuse_what_was_changed() {
+    let Some(python) = peer("pymerkle", "bin/python") else {
+        return;
+    };
+    if !go() {
+        return;
+    }
+    let world = World::empty();
+    let go = built(&world).await.join("verify");
+    let python = python.join("bin/python");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../xtask/foreign/python/verify.py");
+    let signer = NoteSigner::from_seed("ledger.acme.example", &[7; 32]).unwrap();
+    let vkey = signer.verifier_key().to_string();
+    let both = async |export: &str, code: i32, said: &str| {
+        let (export, older) = (world.path(export), world.path("older"));
+        let mut verify = program(&go);
+        verify.arg(&export).arg(&vkey).arg(&older);
+        run(&mut verify, "").await.is(code, said);
+        let mut verify = program(&python);
+        verify.arg(script).arg(&export).arg(&older);
+        run(&mut verify, "").await.is(code, said);
+    };
+    let entries: Vec<Vec<u8>> = (0..70_000_u32)
+        .map(|n| format!("{{\"entry\":{n},\"of\":\"Acme\"}}").into_bytes())
+        .collect();
+    let mut older = write_export(&world, "size-0", &[], &signer);
+    for size in SIZES {
+        let folder = format!("size-{size}");
+        let entries = &entries[..usize::try_from(size).unwrap()];
+        let newest = write_export(&world, &folder, entries, &signer);
+        world.write("older", &older);
+        both(&folder, 0, &format!("verified {size} entries")).await;
+        if size > 0 {
+            // An older log of which one entry was another is not continued.
+            let mut forged = entries.to_vec();
+            forged[0][10] ^= 1;
+            world.write("older", write_export(&world, "forged", &forged, &signer));
+            both(&folder, 1, "").await;
+            world.write("older", &older);
+            let last = all_tiles(size).filter(|tile| tile.kind() == Kind::Entries).last();
+            let last = world.path(&folder).join(last.unwrap().to_string());
+            let mut bytes = std::fs::read(&last).unwrap();
+            *bytes.last_mut().unwrap() ^= 1;
+            std::fs::write(&last, bytes).unwrap();
+            both(&folder, 1, "").await;
+        }
+        std::fs::remove_dir_all(world.path(&folder)).unwrap();
+        older = newest;
+    }
+}
+
 #[tokio::test]
 async fn real_go_and_openssl_verify_the_export_as_it_says_and_refuse_a_changed_one() {
     if !go() {
@@ -88,23 +190,25 @@ async fn real_go_and_openssl_verify_the_export_as_it_says_and_refuse_a_changed_o
 
     // The same program over the tiles of the live server.
     let reader = world.person("compliance").await;
-    let work = world.path("go");
-    std::fs::create_dir(&work).unwrap();
-    let source = export::GUIDE.split("```go\n").nth(1).unwrap();
-    world.write("go/verify.go", source.trim_end_matches("```\n"));
-    let mut build = program("/usr/bin/go");
-    build
-        .args(["build", "-o", "verify", "verify.go"])
-        .current_dir(&work)
-        .env("GOPATH", GOCODE)
-        .env("GO111MODULE", "off")
-        .env("HOME", world.path(""));
-    run(&mut build, "").await.is(0, "");
+    let work = built(&world).await;
     let verify = async |from: &str, older: &str| {
         let mut verify = program(work.join("verify"));
-        verify.args([from, &vkey]).arg(world.path(older));
+        verify.args([from, &vkey]);
+        if !older.is_empty() {
+            verify.arg(world.path(older));
+        }
         run(verify.env("LUMOS_TOKEN", reader.credential.clone()), "").await
     };
+    world
+        .say_as("compliance", "ledger proof 3 --out good.tlog-proof")
+        .await
+        .is(0, "");
+    let receipt = std::fs::read_to_string(world.path("good.tlog-proof")).unwrap();
+    world.write("bad.tlog-proof", receipt.replace("\nindex 3\n", "\nindex 2\n"));
+    for (file, code, said) in [("good", 0, "verified entry 3 of"), ("bad", 1, "")] {
+        let file = world.path(&format!("{file}.tlog-proof"));
+        verify(&file.display().to_string(), "").await.is(code, said);
+    }
     let live = world.address().to_owned();
     verify(&live, "older").await.is(0, "verified");
     // A checkpoint that the same key signed for a log with another past is not continued.

@@ -14,7 +14,7 @@ use lumos_engine::{
     ports::{Append, NewEntry, Ports, Row, Store, StoredEntry},
     views::{
         self, Facts,
-        compare::{Compared, Difference, How, NEED_MORE, compare},
+        compare::{Compared, Difference, How, NEED_MORE, compare, sealed},
     },
 };
 use lumos_ledger::{
@@ -127,7 +127,9 @@ pub(super) fn of_database(
     let made = Made::new(handle.clone(), facts)?;
     let head = handle.block_on(database.store.frontier())?;
     made.read_on(source, head.size(), &head.root())?;
-    Ok(handle.block_on(compare(&*database.store, &made.store, without))?)
+    let mut compared = handle.block_on(compare(&*database.store, &made.store, without))?;
+    handle.block_on(sealed(&*database.store, &mut compared))?;
+    Ok(compared)
 }
 
 /// Compares what a server shows over its API with what its entries say. Where the server goes on meanwhile, what it
