@@ -39,6 +39,12 @@ const CAMPAIGNS: &[Campaign] = &[
         counts: &[("LUMOS_SOAK_WORLDS", "1000")],
     },
     Campaign {
+        name: "mutations",
+        package: "lumos",
+        tests: "test(mutations)",
+        counts: &[("LUMOS_SOAK_MUTATIONS", "10000")],
+    },
+    Campaign {
         name: "hostile-policy",
         package: "lumos-policy",
         tests: "test(hostile)",

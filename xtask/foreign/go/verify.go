@@ -1,11 +1,12 @@
 // Verify checks an export of a LUMOS ledger with nothing of LUMOS: the signed checkpoint with
-// golang.org/x/mod/sumdb/note, every hash tile with golang.org/x/mod/sumdb/tlog, every entry.
+// golang.org/x/mod/sumdb/note, every entry and every hash tile up to its root with golang.org/x/mod/sumdb/tlog.
 //
 //	verify EXPORT-DIRECTORY-OR-SERVER VERIFIER-KEY [OLDER-CHECKPOINT]
 //	verify RECEIPT.tlog-proof VERIFIER-KEY
 package main
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
@@ -82,28 +83,90 @@ func open(signed []byte, vkey string) tlog.Tree {
 	return tlog.Tree{N: size, Hash: root}
 }
 
-// entries checks every entry of a bundle against the authenticated leaf hashes.
-func (dir files) entries(t tlog.Tile, hashes tlog.HashReader) {
-	bundle, err := dir.read(tlog.Tile{H: 8, L: -1, N: t.N, W: t.W})
-	check(err)
-	indexes := make([]int64, t.W)
-	for i := range indexes {
-		indexes[i] = tlog.StoredHashIndex(0, t.N*256+int64(i))
+// fold joins complete subtrees of one size, and what stands to their right, into one root (RFC 6962, 2.1).
+func fold(hashes []tlog.Hash, right *tlog.Hash) *tlog.Hash {
+	var stack []tlog.Hash
+	for i, h := range hashes {
+		for n := i; n&1 == 1; n >>= 1 {
+			h = tlog.NodeHash(stack[len(stack)-1], h)
+			stack = stack[:len(stack)-1]
+		}
+		stack = append(stack, h)
 	}
-	leaves, err := hashes.ReadHashes(indexes)
+	for i := len(stack) - 1; i >= 0; i-- {
+		h := stack[i]
+		if right != nil {
+			h = tlog.NodeHash(h, *right)
+		}
+		right = &h
+	}
+	return right
+}
+
+// growing is the tree as it grows, entry by entry: at each level the tiles finished, and the hashes of the next.
+type growing struct {
+	dir      files
+	finished []int64
+	hashes   [][]tlog.Hash
+	tiles    int
+}
+
+func (g *growing) add(level int, h tlog.Hash) {
+	if level == len(g.hashes) {
+		g.finished, g.hashes = append(g.finished, 0), append(g.hashes, nil)
+	}
+	g.hashes[level] = append(g.hashes[level], h)
+	if len(g.hashes[level]) == 256 {
+		g.compare(level)
+		g.add(level+1, *fold(g.hashes[level], nil))
+		g.finished[level], g.hashes[level] = g.finished[level]+1, nil
+	}
+}
+
+// compare holds a stored tile against the hashes that follow from the entries.
+func (g *growing) compare(level int) {
+	n, hashes := g.finished[level], g.hashes[level]
+	stored, err := g.dir.read(tlog.Tile{H: 8, L: level, N: n, W: len(hashes)})
 	check(err)
-	for i, leaf := range leaves {
+	var computed []byte
+	for _, h := range hashes {
+		computed = append(computed, h[:]...)
+	}
+	if !bytes.Equal(stored, computed) {
+		log.Fatalf("tile/%d/%d: not the one that follows from the entries", level, n)
+	}
+	g.tiles++
+}
+
+// root compares the unfinished tiles and joins everything.
+func (g *growing) root() tlog.Hash {
+	var right *tlog.Hash
+	for level, hashes := range g.hashes {
+		if len(hashes) > 0 {
+			g.compare(level)
+		}
+		right = fold(hashes, right)
+	}
+	if right == nil {
+		return sha256.Sum256(nil)
+	}
+	return *right
+}
+
+// entries hashes every entry of a bundle.
+func (g *growing) entries(n int64, width int) {
+	bundle, err := g.dir.read(tlog.Tile{H: 8, L: -1, N: n, W: width})
+	check(err)
+	for i := 0; i < width; i++ {
 		if len(bundle) < 2 || len(bundle)-2 < int(binary.BigEndian.Uint16(bundle)) {
-			log.Fatalf("entry %d: its bundle is cut short", t.N*256+int64(i))
+			log.Fatalf("entry %d: its bundle is cut short", n*256+int64(i))
 		}
 		end := 2 + int(binary.BigEndian.Uint16(bundle))
-		if tlog.RecordHash(bundle[2:end]) != leaf {
-			log.Fatalf("entry %d: not the one in the tree", t.N*256+int64(i))
-		}
+		g.add(0, tlog.RecordHash(bundle[2:end]))
 		bundle = bundle[end:]
 	}
 	if len(bundle) != 0 {
-		log.Fatalf("entry bundle %d: it runs on", t.N)
+		log.Fatalf("entry bundle %d: it runs on", n)
 	}
 }
 
@@ -149,31 +212,19 @@ func main() {
 	dir := files(os.Args[1])
 	signed, err := dir.file("checkpoint")
 	check(err)
-	tree := open(signed, os.Args[2])
-	if tree.N == 0 && tree.Hash != sha256.Sum256(nil) {
-		log.Fatal("checkpoint: wrong root for an empty log")
-	}
-	// TileHashReader believes no tile: it returns hashes only after proving them against the root.
-	hashes := tlog.TileHashReader(tree, dir)
-	tiles := 0
-	for level, width := 0, tree.N; width > 0; level, width = level+1, width>>8 {
-		for n := int64(0); n*256 < width; n++ {
-			t := tlog.Tile{H: 8, L: level, N: n, W: 256}
-			if width-n*256 < 256 {
-				t.W = int(width - n*256)
-			}
-			proven, err := tlog.ReadTileData(t, hashes)
-			check(err)
-			stored, err := dir.read(t)
-			check(err)
-			if string(stored) != string(proven) {
-				log.Fatalf("tile/%d/%d: not the one in the tree", level, n)
-			}
-			tiles++
-			if level == 0 {
-				dir.entries(t, hashes)
-			}
+	head := open(signed, os.Args[2])
+	// Everything is computed from the entries up. tlog.TileHashReader is not asked whether a tile belongs to the
+	// tree: at most sizes it does not look (its loop over tiles begins too late).
+	tree := &growing{dir: dir}
+	for n := int64(0); n*256 < head.N; n++ {
+		width := int64(256)
+		if head.N-n*256 < width {
+			width = head.N - n*256
 		}
+		tree.entries(n, int(width))
+	}
+	if root := tree.root(); root != head.Hash {
+		log.Fatalf("the entries have root %v, the checkpoint says %v", root, head.Hash)
 	}
 	if len(os.Args) == 4 {
 		signed, err := os.ReadFile(os.Args[3])
@@ -181,11 +232,12 @@ func main() {
 		older := open(signed, os.Args[2])
 		// Every log continues the empty one, and tlog proves nothing about it.
 		if older.N > 0 {
-			proof, err := tlog.ProveTree(tree.N, older.N, hashes)
+			// The tiles only help to find the proof; it is checked against both signed roots.
+			proof, err := tlog.ProveTree(head.N, older.N, tlog.TileHashReader(head, dir))
 			check(err)
-			check(tlog.CheckTree(proof, tree.N, tree.Hash, older.N, older.Hash))
+			check(tlog.CheckTree(proof, head.N, head.Hash, older.N, older.Hash))
 		}
 		fmt.Printf("continues the older checkpoint of %d entries\n", older.N)
 	}
-	fmt.Printf("verified %d entries, %d tiles, root %v\n", tree.N, tiles, tree.Hash)
+	fmt.Printf("verified %d entries, %d tiles, root %v\n", head.N, tree.tiles, head.Hash)
 }

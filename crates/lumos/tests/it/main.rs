@@ -22,6 +22,7 @@ mod foreign;
 mod init;
 mod minilm;
 mod mlflow;
+mod mutations;
 mod offline;
 mod outages;
 mod people;

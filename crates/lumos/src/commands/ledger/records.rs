@@ -118,14 +118,22 @@ pub(super) fn of_database(
     source: &impl Source,
     database: &Database,
     dir: &Path,
+    signed: u64,
     handle: &Handle,
 ) -> Result<Compared> {
+    let head = handle.block_on(database.store.frontier())?;
+    if head.size() != signed {
+        bail!(
+            "the database holds {} entries and its checkpoint signs for {signed}: the server ended before it signed \
+             them (start it once), or somebody else wrote them",
+            head.size()
+        );
+    }
     let (facts, without) = match handle.block_on(facts(dir, &database.store))? {
         Some(facts) => (facts, &[][..]),
         None => (nothing_else(), NEED_MORE),
     };
     let made = Made::new(handle.clone(), facts)?;
-    let head = handle.block_on(database.store.frontier())?;
     made.read_on(source, head.size(), &head.root())?;
     let mut compared = handle.block_on(compare(&*database.store, &made.store, without))?;
     handle.block_on(sealed(&*database.store, &mut compared))?;

@@ -147,17 +147,19 @@ fn whole(
     };
     let (integrity, report) = integrity(&target, &trust);
     let records = match (&target, &report) {
-        (_, None) => None,
-        (Target::Export(_), _) => None,
+        (_, None) | (Target::Export(_), _) => None,
         (Target::Live(live), _) => Some(super::records::of_server(
             &target,
             live,
             &trusted.keys,
             handle,
         )),
-        (Target::Data(database, _), _) => {
+        (Target::Data(database, _), Some(report)) => {
             let dir = path.context("naming the data directory")?;
-            Some(super::records::of_database(&target, database, dir, handle))
+            let signed = report.checkpoint.size();
+            let compared =
+                super::records::of_database(&target, database, dir, signed, handle);
+            Some(compared)
         }
     };
     let anchored = match (&report, &trusted.policy) {
