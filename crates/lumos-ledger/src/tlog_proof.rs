@@ -55,7 +55,9 @@ pub enum Error {
         source: Refusal,
     },
     /// The entry does not stand where the receipt says.
-    #[error("checking a tlog-proof: the index and hashes from line {line} on do not prove this entry")]
+    #[error(
+        "checking a tlog-proof: the index and hashes from line {line} on do not prove this entry"
+    )]
     Proof {
         /// The line of the index.
         line: usize,
@@ -164,7 +166,9 @@ impl FromStr for TlogProof {
         })?;
         let mut lines = (2..).zip(head.split('\n')).peekable();
         let extra = lines.next_if(|(_, line)| line.starts_with("extra "));
-        let extra = extra.map(|(number, line)| decode_extra(number, line)).transpose()?;
+        let extra = extra
+            .map(|(number, line)| decode_extra(number, line))
+            .transpose()?;
         let (number, index) = lines.next().unwrap_or((2, ""));
         let index = index
             .strip_prefix("index ")

@@ -225,7 +225,11 @@ mod tests {
         }
         for kind in KINDS {
             let columns = kind.sql.split(" FROM ").next().unwrap_or_default();
-            assert!(columns.matches(',').count() + 1 >= kind.keys, "{}", kind.sql);
+            assert!(
+                columns.matches(',').count() + 1 >= kind.keys,
+                "{}",
+                kind.sql
+            );
         }
     }
 }

@@ -73,13 +73,23 @@ fn other_crates_agree_on_root_inclusion_and_consistency_at_every_kind_of_size() 
         let files = log.export();
         let signed = opened(&files).unwrap();
         assert_eq!(signed, (size, tlog_tiles::Hash(*root.as_bytes())), "{size}");
-        assert_eq!(theirs.root().as_bytes().as_slice(), root.as_bytes(), "{size}");
+        assert_eq!(
+            theirs.root().as_bytes().as_slice(),
+            root.as_bytes(),
+            "{size}"
+        );
         if size == 0 {
             continue;
         }
         let tiles = Tiles(&files);
         let reader = TileHashReader::new(size, signed.1, &tiles);
-        for index in [0, size / 2, size - 1, numbers.below(size), numbers.below(size)] {
+        for index in [
+            0,
+            size / 2,
+            size - 1,
+            numbers.below(size),
+            numbers.below(size),
+        ] {
             let leaf = leaf_hash(&log.entries[index as usize]);
             assert!(accepts(&files, index, &log.entries[index as usize]));
             let ours = inclusion(index, size, &log.hashes).unwrap();
@@ -89,8 +99,10 @@ fn other_crates_agree_on_root_inclusion_and_consistency_at_every_kind_of_size() 
             let record = tlog_tiles::prove_record(size, index, &reader).unwrap();
             let record: Vec<Hash> = record.iter().map(|hash| Hash::new(hash.0)).collect();
             verify_inclusion(leaf, index, size, &root, &record).unwrap();
-            let own: Vec<tlog_tiles::Hash> =
-                ours.iter().map(|h| tlog_tiles::Hash(*h.as_bytes())).collect();
+            let own: Vec<tlog_tiles::Hash> = ours
+                .iter()
+                .map(|h| tlog_tiles::Hash(*h.as_bytes()))
+                .collect();
             let leaf = tlog_tiles::Hash(*leaf.as_bytes());
             tlog_tiles::check_record(&own, size, signed.1, index, leaf).unwrap();
 
@@ -120,7 +132,11 @@ fn other_crates_refuse_what_was_changed() {
         let (first, newest) = (log.entries[0].clone(), log.entries[last as usize].clone());
         assert!(accepts(&files, 0, &first) && accepts(&files, last, &newest));
         // A changed hash breaks the proof of its neighbour.
-        let path = |index| Tile::in_tree(Kind::Hashes(0), index, *size).unwrap().to_string();
+        let path = |index| {
+            Tile::in_tree(Kind::Hashes(0), index, *size)
+                .unwrap()
+                .to_string()
+        };
         if *size > 1 {
             let tile = files.0.get_mut(&path(0)).unwrap();
             tile[40] ^= 4;

@@ -70,7 +70,10 @@ fn malformed_texts_are_refused_with_their_line() {
     let hash = format!("{}\n", crate::tree::EMPTY_ROOT.to_base64());
     let long = format!("index 1\n{}", hash.repeat(MAX_HASHES));
     check(&good.replace("index 1\n", &long), 3 + MAX_HASHES);
-    check(&format!("{good}{}", "x".repeat(MAX_NOTE + 2 * MAX_EXTRA)), 1);
+    check(
+        &format!("{good}{}", "x".repeat(MAX_NOTE + 2 * MAX_EXTRA)),
+        1,
+    );
 }
 
 #[test]
@@ -91,11 +94,19 @@ fn a_refusal_names_the_lines_that_do_not_prove_the_entry() {
     refuse(&outside, "ledger-proof-out-of-range", "from line 3 on");
     let (head, note) = text.split_once("\n\n").unwrap();
     let shorter = head.rsplit_once('\n').unwrap().0;
-    refuse(&format!("{shorter}\n\n{note}"), "ledger-proof-length", "line 3");
+    refuse(
+        &format!("{shorter}\n\n{note}"),
+        "ledger-proof-length",
+        "line 3",
+    );
     // 300 entries: nine hashes, so that the checkpoint begins on line 14.
     let first = head.lines().count() + 2;
     let cut = &text[..text.len() - 8];
-    refuse(cut, "ledger-note-malformed", &format!("from line {first} on"));
+    refuse(
+        cut,
+        "ledger-note-malformed",
+        &format!("from line {first} on"),
+    );
     let resized = text.replace("\n300\n", "\n301\n");
     refuse(&resized, "ledger-signature-wrong", &format!("line {first}"));
 }
@@ -113,7 +124,9 @@ fn a_receipt_is_checked_under_a_policy() {
         );
         TlogPolicy::parse(text.as_bytes()).unwrap()
     };
-    receipt.verify_under(&log.entries[3], &policy("none")).unwrap();
+    receipt
+        .verify_under(&log.entries[3], &policy("none"))
+        .unwrap();
     let error = receipt
         .verify_under(&log.entries[3], &policy("w"))
         .unwrap_err();

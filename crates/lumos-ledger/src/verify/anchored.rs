@@ -125,7 +125,11 @@ mod tests {
         let bare = cosigned(9, &[]);
         check("one", std::slice::from_ref(&bare), Some(0), &[]);
         check("none", std::slice::from_ref(&bare), None, &[]);
-        let notes = [bare, cosigned(5, &[(1, 50), (2, 51)]), cosigned(7, &[(1, 70)])];
+        let notes = [
+            bare,
+            cosigned(5, &[(1, 50), (2, 51)]),
+            cosigned(7, &[(1, 70)]),
+        ];
         let covers = [("w1", 7, 70), ("w2", 5, 51)];
         check("both", &notes, Some(5), &covers);
         check("one", &notes, Some(7), &covers);

@@ -148,6 +148,15 @@ async fn real_chromium_checks_the_proofs_of_a_release_and_says_loudly_what_does_
     assert!(plain.contains("lumos ledger verify"), "{plain}");
 
     let entry = format!("/ledger/entry/{index}");
-    let entry = by_keyboard(&world, "proofs.mjs", "compliance", &[&entry, "0", "nothing"]).await;
-    assert!(entry.contains("Proof holds") && entry.contains("signed by"), "{entry}");
+    let entry = by_keyboard(
+        &world,
+        "proofs.mjs",
+        "compliance",
+        &[&entry, "0", "nothing"],
+    )
+    .await;
+    assert!(
+        entry.contains("Proof holds") && entry.contains("signed by"),
+        "{entry}"
+    );
 }

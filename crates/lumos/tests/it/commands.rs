@@ -172,7 +172,7 @@ async fn the_ledger_verifies_until_a_byte_changes() {
             (&verify, 0, "every hash"),
             ("ledger verify export", 0, "no --vkey was given"),
             (
-                &format!("{verify} --older before/checkpoint"),
+                &format!("{verify} --since before/checkpoint"),
                 0,
                 "continues the older checkpoint",
             ),

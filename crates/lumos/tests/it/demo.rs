@@ -2,11 +2,13 @@
 
 use crate::world::{World, run};
 
-/// Addresses differ each time, and so does what exactly the changed byte breaks and how often an agent looked.
+/// Addresses and roots differ each time, and so does what exactly the changed byte breaks.
 fn normalised(story: &str) -> String {
     let line = |line: &str| match line.split_once("verified: ") {
         Some((before, _)) => format!("{before}verified: …"),
         None if line.starts_with("DOES NOT VERIFY: ") => "DOES NOT VERIFY: …".to_owned(),
+        // What a verification says below each of its answers.
+        None if line.starts_with("  ") && !line.starts_with("   ") => "  …".to_owned(),
         None => match line.split_once("http://127.0.0.1:") {
             Some((before, _)) => format!("{before}…"),
             None => line.to_owned(),

@@ -138,7 +138,10 @@ async fn real_go_and_pymerkle_agree_at_every_kind_of_size_and_refuse_what_was_ch
     let world = World::empty();
     let go = built(&world).await.join("verify");
     let python = python.join("bin/python");
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../xtask/foreign/python/verify.py");
+    let script = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../xtask/foreign/python/verify.py"
+    );
     let signer = NoteSigner::from_seed("ledger.acme.example", &[7; 32]).unwrap();
     let vkey = signer.verifier_key().to_string();
     let both = async |export: &str, code: i32, said: &str| {
@@ -170,7 +173,9 @@ async fn real_go_and_pymerkle_agree_at_every_kind_of_size_and_refuse_what_was_ch
             forge_one(&world.path(&folder), size);
             both(&folder, 1, "").await;
             write_export(&world, &folder, entries, &signer);
-            let last = all_tiles(size).filter(|tile| tile.kind() == Kind::Entries).last();
+            let last = all_tiles(size)
+                .filter(|tile| tile.kind() == Kind::Entries)
+                .last();
             let last = world.path(&folder).join(last.unwrap().to_string());
             let mut bytes = std::fs::read(&last).unwrap();
             *bytes.last_mut().unwrap() ^= 1;
@@ -188,7 +193,10 @@ async fn real_go_and_openssl_verify_the_export_as_it_says_and_refuse_a_changed_o
         return;
     }
     let mut world = World::acme().await;
-    let checkpoint = world.say_as("developer", "ledger checkpoint").await.is(0, "");
+    let checkpoint = world
+        .say_as("developer", "ledger checkpoint")
+        .await
+        .is(0, "");
     world.write("older", checkpoint.out);
     world.approve("1.0").await;
     let developer = world.person("developer").await;
@@ -225,7 +233,10 @@ async fn real_go_and_openssl_verify_the_export_as_it_says_and_refuse_a_changed_o
         .await
         .is(0, "");
     let receipt = std::fs::read_to_string(world.path("good.tlog-proof")).unwrap();
-    world.write("bad.tlog-proof", receipt.replace("\nindex 3\n", "\nindex 2\n"));
+    world.write(
+        "bad.tlog-proof",
+        receipt.replace("\nindex 3\n", "\nindex 2\n"),
+    );
     for (file, code, said) in [("good", 0, "verified entry 3 of"), ("bad", 1, "")] {
         let file = world.path(&format!("{file}.tlog-proof"));
         verify(&file.display().to_string(), "").await.is(code, said);
@@ -278,12 +289,32 @@ async fn tiles_are_served_as_tlog_tiles_says() {
         ("tile/0/000".to_owned(), 404, "unknown-thing"),
         ("tile/entries/000".to_owned(), 404, "unknown-thing"),
         ("tile/7/000.p/1".to_owned(), 404, "unknown-thing"),
-        ("tile/8/000.p/1".to_owned(), 400, "ledger-tile-path-malformed"),
-        ("tile/00/000.p/1".to_owned(), 400, "ledger-tile-path-malformed"),
+        (
+            "tile/8/000.p/1".to_owned(),
+            400,
+            "ledger-tile-path-malformed",
+        ),
+        (
+            "tile/00/000.p/1".to_owned(),
+            400,
+            "ledger-tile-path-malformed",
+        ),
         ("tile/0/0".to_owned(), 400, "ledger-tile-path-malformed"),
-        ("tile/0/000.p/0".to_owned(), 400, "ledger-tile-path-malformed"),
-        ("tile/0/000.p/256".to_owned(), 400, "ledger-tile-path-malformed"),
-        ("tile/0/x000/001".to_owned(), 400, "ledger-tile-path-malformed"),
+        (
+            "tile/0/000.p/0".to_owned(),
+            400,
+            "ledger-tile-path-malformed",
+        ),
+        (
+            "tile/0/000.p/256".to_owned(),
+            400,
+            "ledger-tile-path-malformed",
+        ),
+        (
+            "tile/0/x000/001".to_owned(),
+            400,
+            "ledger-tile-path-malformed",
+        ),
         ("nothing".to_owned(), 400, "ledger-tile-path-malformed"),
     ] {
         let answer = get(&path).await;
@@ -291,6 +322,11 @@ async fn tiles_are_served_as_tlog_tiles_says() {
         assert_eq!(answer.status, status, "{path}: {said}");
         assert!(said.contains(code), "{path}: {said}");
     }
-    let nobody = world.with("").peer.get("/ledger/tile/0/000.p/1").send().await;
+    let nobody = world
+        .with("")
+        .peer
+        .get("/ledger/tile/0/000.p/1")
+        .send()
+        .await;
     assert_eq!(nobody.unwrap().status, 401, "entries are for who may read");
 }

@@ -33,7 +33,10 @@ fn open(world: &World, folder: &str) -> SqliteStore {
 /// Changes the database of a server that is stopped.
 async fn change(world: &World, sql: &'static str, params: Vec<Value>) {
     let store = open(world, "lumos-data");
-    let changed = store.execute(vec![Statement { sql, params }]).await.unwrap();
+    let changed = store
+        .execute(vec![Statement { sql, params }])
+        .await
+        .unwrap();
     assert_eq!(changed, [1], "{sql}");
 }
 
@@ -92,7 +95,11 @@ async fn a_receipt_of_each_decision_is_all_one_needs_beside_the_key() {
         "lumos.promotion.observed.v1",
     ] {
         let index = *entries(&world, kind).await.last().unwrap();
-        world.person("compliance").await.until_published(index).await;
+        world
+            .person("compliance")
+            .await
+            .until_published(index)
+            .await;
         let file = format!("{index}.tlog-proof");
         let proof = format!("ledger proof {index} --out {file}");
         world.say_as("compliance", &proof).await.is(0, "");
@@ -111,11 +118,16 @@ async fn a_receipt_of_each_decision_is_all_one_needs_beside_the_key() {
         let expected = format!("this is entry {index} of the ledger");
         let said = world.say(&format!("{verify} --vkey {vkey}")).await;
         assert!(said.is(0, &expected).out.contains(kind));
-        let said = world.say(&format!("{verify} --policy trust-policy --json")).await;
+        let said = world
+            .say(&format!("{verify} --policy trust-policy --json"))
+            .await;
         assert_eq!(said.is(0, "").json()["entry"]["type"], *kind);
         // The newer log goes on from where the receipt ends.
         let since = format!("ledger verify export --vkey {vkey} --since {file}");
-        world.say(&since).await.is(0, "continues the older checkpoint");
+        world
+            .say(&since)
+            .await
+            .is(0, "continues the older checkpoint");
     }
 
     let (_, index, file) = &receipts[0];
@@ -126,19 +138,48 @@ async fn a_receipt_of_each_decision_is_all_one_needs_beside_the_key() {
     let extra = |text: &str| text.lines().nth(1).unwrap().to_owned();
     let refuse = async |text: String, key: &str, code: &str, line: &str| {
         world.write("bad.tlog-proof", text);
-        let said = world.say(&format!("ledger verify bad.tlog-proof --vkey {key}")).await;
+        let said = world
+            .say(&format!("ledger verify bad.tlog-proof --vkey {key}"))
+            .await;
         let said = said.is(3, "DOES NOT VERIFY");
-        assert!(said.out.contains(code) && said.out.contains(line), "{said:?}");
+        assert!(
+            said.out.contains(code) && said.out.contains(line),
+            "{said:?}"
+        );
     };
     let wrong_entry = good.replace(&extra(&good), &extra(&other));
     refuse(wrong_entry, &vkey, "ledger-proof-wrong", "line 3").await;
     let moved = good.replace(&format!("index {index}\n"), "index 1\n");
     refuse(moved, &vkey, "ledger-proof-", "line 3").await;
-    refuse(good.clone(), &stranger, "ledger-signature-untrusted", "the checkpoint from line").await;
-    refuse(good[..60].to_owned(), &vkey, "ledger-receipt-malformed", "line 2").await;
-    refuse(good[..good.len() - 9].to_owned(), &vkey, "ledger-note-malformed", "from line").await;
+    refuse(
+        good.clone(),
+        &stranger,
+        "ledger-signature-untrusted",
+        "the checkpoint from line",
+    )
+    .await;
+    refuse(
+        good[..60].to_owned(),
+        &vkey,
+        "ledger-receipt-malformed",
+        "line 2",
+    )
+    .await;
+    refuse(
+        good[..good.len() - 9].to_owned(),
+        &vkey,
+        "ledger-note-malformed",
+        "from line",
+    )
+    .await;
     let bare = good.replace(&format!("{}\n", extra(&good)), "");
-    refuse(bare.clone(), &vkey, "ledger-receipt-malformed", "holds no entry").await;
+    refuse(
+        bare.clone(),
+        &vkey,
+        "ledger-receipt-malformed",
+        "holds no entry",
+    )
+    .await;
     world.write("bare.tlog-proof", bare);
     world.write("entry", base64_of(&extra(&good)["extra ".len()..]));
     let brought = format!("ledger verify bare.tlog-proof --entry entry --vkey {vkey}");
@@ -147,7 +188,9 @@ async fn a_receipt_of_each_decision_is_all_one_needs_beside_the_key() {
 
 fn base64_of(text: &str) -> Vec<u8> {
     use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.decode(text).unwrap()
+    base64::engine::general_purpose::STANDARD
+        .decode(text)
+        .unwrap()
 }
 
 #[tokio::test]
@@ -178,7 +221,10 @@ async fn integrity_completeness_and_what_is_anchored_are_said_apart() {
     let witness = Cosigner::from_seed("witness.auditor.example", &[5; 32]).unwrap();
     world.write(
         "trust-policy",
-        format!("log {vkey}\nwitness auditor {}\nquorum auditor\n", witness.verifier_key()),
+        format!(
+            "log {vkey}\nwitness auditor {}\nquorum auditor\n",
+            witness.verifier_key()
+        ),
     );
     let under = "ledger verify export --policy trust-policy";
     world.say(under).await.is(3, "ledger-no-quorum");
@@ -200,42 +246,58 @@ async fn integrity_completeness_and_what_is_anchored_are_said_apart() {
     assert!(world.stop().await.success());
     let said = world.say(&data).await.is(0, "").json();
     assert_eq!(answers(&said), [&YES, &YES, &UNKNOWN], "{said:#}");
-    assert_eq!(said["completeness"]["records"]["left_out"], serde_json::json!([]));
+    assert_eq!(
+        said["completeness"]["records"]["left_out"],
+        serde_json::json!([])
+    );
     assert_eq!(said["completeness"]["records"]["kinds"]["approvals"], 1);
 }
 
 #[tokio::test]
 async fn a_record_without_its_entry_and_an_entry_without_its_record_are_named() {
     let mut world = approved().await;
-    let verify = format!("ledger verify --data lumos-data --vkey {} --json", world.vkey());
+    let verify = format!(
+        "ledger verify --data lumos-data --vkey {} --json",
+        world.vkey()
+    );
     assert!(world.stop().await.success());
     let rows: [(&'static str, &'static str, &str, &str, &str); 4] = [
         (
             "UPDATE approvals SET expires_us = expires_us + 1",
             "UPDATE approvals SET expires_us = expires_us - 1",
-            "approvals", "triage/1.0/production/1", "differs",
+            "approvals",
+            "triage/1.0/production/1",
+            "differs",
         ),
         (
             "INSERT INTO releases (model, version, state, test, detected_us, entry) VALUES ('triage', '6.6', 'approved', 0, 0, 1)",
             "DELETE FROM releases WHERE version = '6.6'",
-            "releases", "triage 6.6", "no-entry",
+            "releases",
+            "triage 6.6",
+            "no-entry",
         ),
         (
             "UPDATE assignments SET assignment = 'ward/other/production'",
             "UPDATE assignments SET assignment = 'ward/intake/production'",
-            "assignments", "ward/intake/production", "no-record",
+            "assignments",
+            "ward/intake/production",
+            "no-record",
         ),
         (
             "UPDATE people SET suspended = 1 - suspended WHERE person = (SELECT min(person) FROM people)",
             "UPDATE people SET suspended = 1 - suspended WHERE person = (SELECT min(person) FROM people)",
-            "people", "", "differs",
+            "people",
+            "",
+            "differs",
         ),
     ];
     for (sql, undo, kind, record, how) in rows {
         change(&world, sql, Vec::new()).await;
         let said = world.say(&verify).await.is(3, "").json();
         assert_eq!(answers(&said), [&YES, &NO, &UNKNOWN], "{said:#}");
-        let found = said["completeness"]["records"]["differences"].as_array().unwrap();
+        let found = said["completeness"]["records"]["differences"]
+            .as_array()
+            .unwrap();
         let named = |d: &&Json| {
             d["kind"] == kind && d["how"] == how && d["record"].as_str().unwrap().contains(record)
         };
@@ -253,22 +315,35 @@ async fn a_copy_of_last_months_database_is_held_against_todays_log() {
     copy(&world, "lumos-data", "last-month");
     world.start(0).await;
     world.register("letters").await;
-    world.say_as("compliance", "ledger export export").await.is(0, "");
+    world
+        .say_as("compliance", "ledger export export")
+        .await
+        .is(0, "");
     let export = format!("ledger verify export --vkey {vkey} --since last-month");
     let file = format!("ledger verify export --vkey {vkey} --since last-month/lumos.db");
     let live = format!("ledger verify --vkey {vkey} --since last-month");
     for line in [&export, &file] {
         let said = world.say(&format!("{line} --json")).await.is(0, "").json();
         let covered = said["anchored"]["continues"][0].as_u64().unwrap();
-        assert!(covered > 20 && covered < said["size"].as_u64().unwrap(), "{said:#}");
+        assert!(
+            covered > 20 && covered < said["size"].as_u64().unwrap(),
+            "{said:#}"
+        );
     }
-    world.say_as("compliance", &live).await.is(0, "anchored: yes");
+    world
+        .say_as("compliance", &live)
+        .await
+        .is(0, "anchored: yes");
 
     // A copy in which one letter of one entry is another is no earlier state of this log.
     world.stop().await;
     copy(&world, "last-month", "forged");
     forge(&world, "forged").await;
     let forged = format!("ledger verify export --vkey {vkey} --since forged --json");
-    let said = world.say(&forged).await.is(3, "ledger-history-differs").json();
+    let said = world
+        .say(&forged)
+        .await
+        .is(3, "ledger-history-differs")
+        .json();
     assert_eq!(answers(&said), [&YES, &UNKNOWN, &NO], "{said:#}");
 }

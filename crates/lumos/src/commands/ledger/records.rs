@@ -197,7 +197,14 @@ type Records = BTreeMap<String, String>;
 /// What the API shows beside what the entries make.
 async fn shown(remote: &Remote, made: &dyn Store) -> Result<Compared> {
     let mut compared = Compared {
-        left_out: vec!["people", "tokens", "proposals", "timers", "bindings", "files"],
+        left_out: vec![
+            "people",
+            "tokens",
+            "proposals",
+            "timers",
+            "bindings",
+            "files",
+        ],
         ..Compared::default()
     };
     releases(remote, made, &mut compared).await?;
@@ -222,11 +229,22 @@ async fn shown(remote: &Remote, made: &dyn Store) -> Result<Compared> {
         let state = json!({ "owner": row.text(1), "stopped": row.int(2) == Some(1) });
         (row.text(0).to_owned(), state_of(&state))
     };
-    put("systems", &owners, &rows.iter().map(made_system).collect(), &mut compared);
+    put(
+        "systems",
+        &owners,
+        &rows.iter().map(made_system).collect(),
+        &mut compared,
+    );
     let models = list(remote, "/api/v1/models").await?;
-    let told = models.iter().map(|m| (text(&m["model"]), text(&m["owner"])));
-    let rows = made.query("SELECT model, owner FROM models", Vec::new()).await?;
-    let entries = rows.iter().map(|r| (r.text(0).to_owned(), r.text(1).to_owned()));
+    let told = models
+        .iter()
+        .map(|m| (text(&m["model"]), text(&m["owner"])));
+    let rows = made
+        .query("SELECT model, owner FROM models", Vec::new())
+        .await?;
+    let entries = rows
+        .iter()
+        .map(|r| (r.text(0).to_owned(), r.text(1).to_owned()));
     put("models", &told.collect(), &entries.collect(), &mut compared);
     Ok(compared)
 }
@@ -246,10 +264,16 @@ async fn releases(remote: &Remote, made: &dyn Store, compared: &mut Compared) ->
         let mut judged = Records::new();
         for row in rows {
             let (name, entry) = (row.release.to_string(), row.entry);
-            let state = json!([entry, row.digest.map(|d| d.to_string()), row.state, row.test]);
+            let state = json!([
+                entry,
+                row.digest.map(|d| d.to_string()),
+                row.state,
+                row.test
+            ]);
             entries.insert(name, state.to_string());
             let (model, version) = (row.release.model, row.release.version);
-            for review in views::reviews::of_release(made, model.as_str(), version.as_str()).await? {
+            for review in views::reviews::of_release(made, model.as_str(), version.as_str()).await?
+            {
                 judged.insert(review.review.to_string(), standing(&review.state));
             }
         }

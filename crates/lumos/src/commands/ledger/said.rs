@@ -126,7 +126,9 @@ impl Answers {
                 return failed(error);
             }
             (_, Some(report)) => report,
-            (_, None) => return Answer::not_asked("not asked: the log does not continue what you hold"),
+            (_, None) => {
+                return Answer::not_asked("not asked: the log does not continue what you hold");
+            }
         };
         let mut answer = Answer {
             yes: Some(true),
@@ -138,7 +140,8 @@ impl Answers {
         };
         match &self.records {
             None => {
-                let why = "business records: none are in an export; ask the server or a data directory";
+                let why =
+                    "business records: none are in an export; ask the server or a data directory";
                 answer.lines.push(why.to_owned());
                 answer.value["records"] = json!({ "compared": false });
             }
@@ -230,7 +233,10 @@ fn failed(error: &Error) -> Answer {
 
 fn records(compared: &Compared, answer: &mut Answer) {
     let all: u64 = compared.kinds.iter().map(|(_, records)| records).sum();
-    let kinds = compared.kinds.iter().map(|(kind, records)| format!("{records} {kind}"));
+    let kinds = compared
+        .kinds
+        .iter()
+        .map(|(kind, records)| format!("{records} {kind}"));
     answer.lines.push(format!(
         "{all} business records compared with what the entries say, both ways: {}",
         kinds.collect::<Vec<_>>().join(", ")
@@ -280,7 +286,9 @@ fn covered(anchored: &Anchored, size: u64) -> Vec<String> {
             lines.push("no entry is covered by the witnesses that the policy asks for (code ledger-no-quorum)".to_owned());
         }
         Some(quorum) => {
-            lines.push(format!("the first {quorum} entries are covered by the quorum of the policy"));
+            lines.push(format!(
+                "the first {quorum} entries are covered by the quorum of the policy"
+            ));
             if quorum < size {
                 lines.push(format!(
                     "the last {} are not yet: only the log's own key vouches for them",
@@ -330,7 +338,17 @@ fn say(answers: &[(&str, Answer); 3], report: Option<&Report>, out: Out) -> Said
         }
         println!("{value:#}");
     } else {
-        println!("{}", if verified { "verified" } else { "DOES NOT VERIFY" });
+        let no = answers
+            .iter()
+            .filter(|(_, answer)| answer.yes == Some(false));
+        let no: Vec<&str> = no.map(|(question, _)| *question).collect();
+        match report.filter(|_| verified) {
+            Some(report) => {
+                let head = &report.checkpoint;
+                println!("verified: {} entries of {}", head.size(), head.origin());
+            }
+            None => println!("DOES NOT VERIFY: {}", no.join(", ")),
+        }
         for (question, answer) in answers {
             let word = match answer.yes {
                 Some(true) => "yes",

@@ -157,8 +157,7 @@ fn whole(
         (Target::Data(database, _), Some(report)) => {
             let dir = path.context("naming the data directory")?;
             let signed = report.checkpoint.size();
-            let compared =
-                super::records::of_database(&target, database, dir, signed, handle);
+            let compared = super::records::of_database(&target, database, dir, signed, handle);
             Some(compared)
         }
     };
@@ -209,7 +208,10 @@ fn hashes(target: &Target, trust: &Trust<'_>) -> Result<Report, Error> {
         if shows {
             let percent = done.saturating_mul(100) / of.max(1);
             // A terminal that went away ends the showing, not the verification.
-            drop(write!(line, "\rverifying: {done} of {of} entries, {percent} %"));
+            drop(write!(
+                line,
+                "\rverifying: {done} of {of} entries, {percent} %"
+            ));
             drop(line.flush());
         }
     };
