@@ -83,18 +83,15 @@ const YES: Json = Json::Bool(true);
 const NO: Json = Json::Bool(false);
 const UNKNOWN: Json = Json::Null;
 
-#[tokio::test]
-async fn a_receipt_of_each_decision_is_all_one_needs_beside_the_key() {
-    let mut world = approved().await;
-    world.say_as("compliance", "user whoami").await.is(0, "");
-    let vkey = world.vkey().to_owned();
+/// Receipts of what let `triage/1.0` run: the type, the index and the file of each.
+async fn receipts(world: &World) -> Vec<(&'static str, u64, String)> {
     let mut receipts = Vec::new();
     for kind in [
         "lumos.release.approved.v1",
         "lumos.assignment.set.v1",
         "lumos.promotion.observed.v1",
     ] {
-        let index = *entries(&world, kind).await.last().unwrap();
+        let index = *entries(world, kind).await.last().unwrap();
         world
             .person("compliance")
             .await
@@ -105,6 +102,14 @@ async fn a_receipt_of_each_decision_is_all_one_needs_beside_the_key() {
         world.say_as("compliance", &proof).await.is(0, "");
         receipts.push((kind, index, file));
     }
+    receipts
+}
+
+#[tokio::test]
+async fn a_receipt_of_each_decision_is_all_one_needs_beside_the_key() {
+    let mut world = approved().await;
+    let vkey = world.vkey().to_owned();
+    let receipts = receipts(&world).await;
     // The log grows, and the server ends: nothing of it is needed.
     world.register("letters").await;
     world
@@ -129,7 +134,13 @@ async fn a_receipt_of_each_decision_is_all_one_needs_beside_the_key() {
             .await
             .is(0, "continues the older checkpoint");
     }
+}
 
+#[tokio::test]
+async fn a_receipt_that_was_changed_is_refused_with_its_line() {
+    let world = approved().await;
+    let vkey = world.vkey().to_owned();
+    let receipts = receipts(&world).await;
     let (_, index, file) = &receipts[0];
     let good = std::fs::read_to_string(world.path(file)).unwrap();
     let other = std::fs::read_to_string(world.path(&receipts[1].2)).unwrap();
@@ -147,39 +158,31 @@ async fn a_receipt_of_each_decision_is_all_one_needs_beside_the_key() {
             "{said:?}"
         );
     };
-    let wrong_entry = good.replace(&extra(&good), &extra(&other));
-    refuse(wrong_entry, &vkey, "ledger-proof-wrong", "line 3").await;
-    let moved = good.replace(&format!("index {index}\n"), "index 1\n");
-    refuse(moved, &vkey, "ledger-proof-", "line 3").await;
-    refuse(
-        good.clone(),
-        &stranger,
-        "ledger-signature-untrusted",
-        "the checkpoint from line",
-    )
-    .await;
-    refuse(
-        good[..60].to_owned(),
-        &vkey,
-        "ledger-receipt-malformed",
-        "line 2",
-    )
-    .await;
-    refuse(
-        good[..good.len() - 9].to_owned(),
-        &vkey,
-        "ledger-note-malformed",
-        "from line",
-    )
-    .await;
     let bare = good.replace(&format!("{}\n", extra(&good)), "");
-    refuse(
-        bare.clone(),
-        &vkey,
-        "ledger-receipt-malformed",
-        "holds no entry",
-    )
-    .await;
+    let wrong_entry = good.replace(&extra(&good), &extra(&other));
+    let moved = good.replace(&format!("index {index}\n"), "index 1\n");
+    let (early, late) = (good[..60].to_owned(), good[..good.len() - 9].to_owned());
+    let unsigned = "the checkpoint from line";
+    for (text, key, code, line) in [
+        (wrong_entry, &vkey, "ledger-proof-wrong", "line 3"),
+        (moved, &vkey, "ledger-proof-", "line 3"),
+        (
+            good.clone(),
+            &stranger,
+            "ledger-signature-untrusted",
+            unsigned,
+        ),
+        (early, &vkey, "ledger-receipt-malformed", "line 2"),
+        (late, &vkey, "ledger-note-malformed", unsigned),
+        (
+            bare.clone(),
+            &vkey,
+            "ledger-receipt-malformed",
+            "holds no entry",
+        ),
+    ] {
+        refuse(text, key, code, line).await;
+    }
     world.write("bare.tlog-proof", bare);
     world.write("entry", base64_of(&extra(&good)["extra ".len()..]));
     let brought = format!("ledger verify bare.tlog-proof --entry entry --vkey {vkey}");
