@@ -50,6 +50,12 @@ pub(crate) struct Verify {
     /// changed. May be repeated
     #[arg(long, value_name = "FILE", alias = "older")]
     pub since: Vec<PathBuf>,
+    /// What `lumos ledger timestamps` wrote: every stamped checkpoint must be continued, and is then anchored in time
+    #[arg(long, value_name = "DIR", requires = "authority")]
+    pub timestamps: Option<PathBuf>,
+    /// The authority's certificates in PEM, its own first, its root last
+    #[arg(long, value_name = "FILE")]
+    pub authority: Option<PathBuf>,
     /// The entry of a receipt that holds none
     #[arg(long, value_name = "FILE")]
     pub entry: Option<PathBuf>,

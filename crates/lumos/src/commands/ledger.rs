@@ -18,6 +18,7 @@ use crate::{
 mod receipt;
 mod records;
 mod said;
+mod stamped;
 mod target;
 mod verify;
 
@@ -123,6 +124,8 @@ pub(super) async fn verify_export(dir: PathBuf, vkey: String, out: Out) -> Resul
         vkey: Some(vkey),
         policy: None,
         since: Vec::new(),
+        timestamps: None,
+        authority: None,
         entry: None,
     };
     let nowhere = Common {

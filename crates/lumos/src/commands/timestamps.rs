@@ -38,7 +38,11 @@ pub(super) async fn run(
     }
 }
 
-fn trusted(path: &Path) -> Result<Authority> {
+/// The authority whose certificates are in a file.
+///
+/// # Errors
+/// When they cannot be read or are no chain.
+pub(super) fn trusted(path: &Path) -> Result<Authority> {
     let reading = || format!("reading the authority's `{}`", path.display());
     let pem = std::fs::read_to_string(path).with_context(reading)?;
     Authority::from_pem(&pem).with_context(reading)

@@ -47,9 +47,9 @@ async fn as_printed(world: &World, folder: &str, vkey: &str) -> Said {
     let guide = std::fs::read_to_string(world.path(folder).join("VERIFY.md")).unwrap();
     let blocks = printed(&guide);
     assert_eq!(blocks.len(), 5, "{blocks:#?}");
-    let placeholder = "'<name>+<id>+<key>'";
-    assert_eq!(blocks[0].matches(placeholder).count(), 1);
-    let script = blocks.join("\n").replace(placeholder, &format!("'{vkey}'"));
+    let blank = "'<name>+<id>+<key>'";
+    assert_eq!(blocks[0].matches(blank).count(), 1);
+    let script = blocks.join("\n").replace(blank, &format!("'{vkey}'"));
     let script = script.replace("OLDER=checkpoint\n", "OLDER=../older\n");
     assert!(script.contains("OLDER=../older"));
     let mut shell = program("/bin/sh");

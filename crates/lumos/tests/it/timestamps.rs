@@ -144,12 +144,25 @@ async fn openssl_verifies_what_openssl_stamped() {
         "ts -verify -in stamps/{size}.tsr -data stamps/{size}.checkpoint -CAfile authority/root.pem -untrusted authority/tsa.pem"
     );
     openssl(&world.path(""), &verify).await;
+    // The log of today continues each of them.
+    let key = format!("--vkey {}", world.vkey());
+    let anchored = format!("ledger verify {key} --timestamps stamps --authority");
+    let said = world
+        .say_as("risk", &format!("{anchored} authority/chain.pem"))
+        .await;
+    let said = said.is(0, "anchored: yes");
+    let seen = format!("the authority saw the first {size} entries at 20");
+    assert!(said.out.contains(&seen), "{said:?}");
 
     // Another authority, one with the same names, did not give it: neither tool believes that.
     make(&world.path("other")).await;
     let line = "ledger timestamps again --authority other/chain.pem";
     let said = world.say_as("risk", line).await;
     said.is(3, "DOES NOT VERIFY");
+    let said = world
+        .say_as("risk", &format!("{anchored} other/chain.pem"))
+        .await;
+    said.is(3, "DOES NOT VERIFY: anchored");
     let mut other = program(OPENSSL);
     let verify = verify.replace("authority/", "other/");
     other.args(verify.split(' ')).current_dir(world.path(""));

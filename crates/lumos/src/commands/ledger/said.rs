@@ -14,6 +14,7 @@ use lumos_ledger::{
 };
 use serde_json::{Value, json};
 
+use super::stamped::Stamped;
 use crate::commands::{Out, Said};
 
 /// What became of the hashes.
@@ -41,6 +42,7 @@ pub(super) struct Answers {
     /// The comparison with business records; `None` where there are none to compare, or it came to nothing.
     pub(super) records: Option<Result<Compared>>,
     pub(super) since: Vec<Since>,
+    pub(super) stamped: Vec<Stamped>,
     /// `None` where no policy names a witness.
     pub(super) anchored: Option<Anchored>,
 }
@@ -174,8 +176,12 @@ impl Answers {
                 held.path.display()
             ));
         }
+        let no = self.stamped.iter().filter(|stamped| stamped.time.is_err());
+        let refused = no.count();
+        yes = (!self.stamped.is_empty()).then_some(refused == 0).or(yes);
+        lines.extend(self.stamped.iter().map(stamp));
         if let Some(anchored) = &self.anchored {
-            yes = Some(!anchored.is_bare());
+            yes = Some(!anchored.is_bare() && refused == 0);
             lines.extend(covered(anchored, size));
         } else {
             lines.push(
@@ -194,6 +200,7 @@ impl Answers {
                 "continues": since.collect::<Vec<_>>(),
                 "quorum": self.anchored.as_ref().and_then(|a| a.quorum),
                 "covers": covers.collect::<Vec<_>>(),
+                "timestamps": self.stamped.iter().map(stamp_value).collect::<Vec<_>>(),
             }),
         }
     }
@@ -277,7 +284,26 @@ fn records(compared: &Compared, answer: &mut Answer) {
     });
 }
 
-/// What the witnesses of a policy vouch for. RFC 3161 timestamps of checkpoints are further kinds of [`By`].
+/// What an authority said of a stamped checkpoint, which the log continues.
+fn stamp(stamped: &Stamped) -> String {
+    let size = stamped.checkpoint.size();
+    match &stamped.time {
+        Ok(time) => format!(
+            "the authority saw the first {size} entries at {time}, and none of them was changed since"
+        ),
+        Err(problem) => {
+            format!("the timestamp of the first {size} entries does not hold: {problem}")
+        }
+    }
+}
+
+fn stamp_value(stamped: &Stamped) -> Value {
+    let (time, problem) = (stamped.time.as_ref().ok(), stamped.time.as_ref().err());
+    let time = time.map(ToString::to_string);
+    json!({ "size": stamped.checkpoint.size(), "time": time, "problem": problem })
+}
+
+/// What the witnesses of a policy vouch for.
 fn covered(anchored: &Anchored, size: u64) -> Vec<String> {
     let mut lines = Vec::new();
     match anchored.quorum {

@@ -25,6 +25,7 @@ use tokio::runtime::Handle;
 
 use super::{
     said::{Answers, Integrity, Since},
+    stamped,
     target::{self, Database, Live, Target},
 };
 use crate::{
@@ -139,7 +140,10 @@ fn whole(
         .iter()
         .map(|path| since(path, &trusted.keys, handle));
     let since = since.collect::<Result<Vec<_>>>()?;
-    let earlier: Vec<Checkpoint> = since.iter().map(|s| s.checkpoint.clone()).collect();
+    let stamped = stamped::all(asked, &trusted.keys)?;
+    let held = since.iter().map(|held| &held.checkpoint);
+    let earlier = held.chain(stamped.iter().map(|stamped| &stamped.checkpoint));
+    let earlier: Vec<Checkpoint> = earlier.cloned().collect();
     let trust = Trust {
         keys: &trusted.keys,
         earlier: &earlier,
@@ -170,6 +174,7 @@ fn whole(
         report,
         records,
         since,
+        stamped,
         anchored,
     }
     .tell(out)
