@@ -350,3 +350,29 @@ async fn a_copy_of_last_months_database_is_held_against_todays_log() {
         .json();
     assert_eq!(answers(&said), [&YES, &UNKNOWN, &NO], "{said:#}");
 }
+
+#[tokio::test]
+async fn a_server_that_shows_other_records_than_its_entries_make_is_found_out() {
+    let mut world = approved().await;
+    assert!(world.stop().await.success());
+    for sql in [
+        "UPDATE releases SET state = 'withdrawn' WHERE version = '1.0'",
+        "INSERT INTO assignments (assignment, releases) VALUES ('ward/discharge/production', '[]')",
+        "UPDATE systems SET stopped = 1 - stopped",
+    ] {
+        change(&world, sql, Vec::new()).await;
+    }
+    world.start(0).await;
+    let verify = format!("ledger verify --vkey {} --json", world.vkey());
+    let said = world.say_as("compliance", &verify).await.is(3, "").json();
+    assert_eq!(answers(&said), [&YES, &NO, &UNKNOWN], "{said:#}");
+    let found = said["completeness"]["records"]["differences"].as_array();
+    let found: Vec<&str> = found
+        .unwrap()
+        .iter()
+        .map(|difference| difference["record"].as_str().unwrap())
+        .collect();
+    for record in ["triage/1.0", "ward/discharge/production"] {
+        assert!(found.contains(&record), "{record} is not in {found:?}");
+    }
+}
