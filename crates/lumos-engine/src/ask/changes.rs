@@ -28,16 +28,16 @@ pub(super) const KINDS: &[&str] = &[
 const COLUMNS: &[&str] = &[
     "when",
     "entry",
-    "what",
-    "release",
-    "by",
-    "approval",
-    "approved at",
-    "approved by",
-    "authors",
     "approved before",
     "by others",
     "same digest",
+    "what",
+    "release",
+    "by",
+    "approved at",
+    "approved by",
+    "authors",
+    "approval",
 ];
 
 pub(super) fn answer(entries: &[LedgerEntry], period: &Period) -> Table {
@@ -175,16 +175,16 @@ impl Known {
         vec![
             Cell::Time(entry.time),
             Cell::Entry(entry.index),
-            Cell::text(&change.what),
-            Cell::text(&change.release),
-            Cell::Actor(entry.actor.clone()),
-            Cell::text(&change.approval),
-            approval.map_or(Cell::Nothing, |approval| Cell::Entry(approval.entry)),
-            approval.map_or(Cell::Nothing, approved_by),
-            Cell::People(authors.into_iter().collect()),
             Cell::Holds(before),
             Cell::Holds(others),
             Cell::Holds(same),
+            Cell::text(&change.what),
+            Cell::text(&change.release),
+            Cell::Actor(entry.actor.clone()),
+            approval.map_or(Cell::Nothing, |approval| Cell::Entry(approval.entry)),
+            approval.map_or(Cell::Nothing, approved_by),
+            Cell::People(authors.into_iter().collect()),
+            Cell::text(&change.approval),
         ]
     }
 }
