@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     actor::{Actor, Caller, Grant, Right},
+    erasure::{self, ERASURE},
     event::{AcquisitionFailed, DenialRecorded, EvidenceRecorded},
     facts::{Cause, ReportFacts},
     id::{
@@ -17,6 +18,7 @@ use crate::{
     proposal::{self, Governed},
     refusal::Refusal,
     release::{self, DetectCandidate, IdentifyRelease},
+    retention::{self, SetHold},
     review::{self, Sign},
     seal::Sealed,
     stream::Stream,
@@ -62,6 +64,11 @@ pub enum Command {
         person: PersonId,
         token: TokenId,
     },
+    WithdrawErasure {
+        person: PersonId,
+        reason: Sealed,
+    },
+    SetHold(SetHold),
 
     DetectCandidate(DetectCandidate),
     IdentifyRelease(IdentifyRelease),
@@ -175,9 +182,11 @@ fn allowed(world: &World, caller: &Caller, command: &Command) -> Result<(), Halt
         C::ConfirmProposal { .. } | C::DeclineProposal { .. } | C::Sign(_) => {
             person::signer(world, caller).map(|_| ())
         }
-        C::AddPerson(_) | C::SuspendPerson { .. } | C::RevokeRole { .. } => {
-            everywhere(Right::ManagePeople)
-        }
+        C::SetHold(_) => everywhere(Right::Govern),
+        C::AddPerson(_)
+        | C::SuspendPerson { .. }
+        | C::RevokeRole { .. }
+        | C::WithdrawErasure { .. } => everywhere(Right::ManagePeople),
         C::RevokeToken { person, .. } => person::own_or_managed(world, caller, person),
         C::IssueToken(issue) => may_issue(world, caller, &issue.person),
         C::DetectCandidate(detect) => {
@@ -251,6 +260,8 @@ fn consequences(
         C::RevokeRole { person, grant } => person::revoke_grant(world, person, grant),
         C::IssueToken(issue) => person::issue_token(world, issue, now),
         C::RevokeToken { person, token } => person::revoke_token(world, person, token),
+        C::WithdrawErasure { person, reason } => erasure::withdraw(world, person, *reason),
+        C::SetHold(set) => retention::hold(world, set),
         C::DetectCandidate(detect) => release::detect(world, caller, detect),
         C::IdentifyRelease(identify) => release::identify(world, caller, identify),
         C::RecordAcquisitionFailure { release, failure } => {
@@ -278,7 +289,10 @@ fn consequences(
             cause,
             reason,
         } => review::revoke(world, caller, review, cause, *reason),
-        C::TimerDue { stream, key } => review::timer_due(world, stream, key, now),
+        C::TimerDue { stream, key } => match stream {
+            Stream::Person(person) if key == ERASURE => erasure::timer_due(world, person, now),
+            _ => review::timer_due(world, stream, key, now),
+        },
         C::StopSystem { system, reason } => system::stop(world, system, *reason),
         C::ResumeSystem { system, reason } => system::resume(world, caller, system, *reason),
         C::Assign {

@@ -9,18 +9,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     actor::{Grant, Right},
+    erasure::Kept,
     facts::{
         AgentOutage, ApprovalTuple, Assigned, Binding, BundleRef, Cause, Claim, ModeScope,
         PromotionOrder, ReportFacts, ReviewRecord, Seed, Source,
     },
     id::{
-        AgentName, AgentRef, BundleName, Digest, Environment, PersonId, ReleaseId, ReviewId,
-        RoleName, TokenId,
+        AgentName, AgentRef, BundleName, Digest, Environment, HoldId, PersonId, ReleaseId,
+        ReviewId, RoleName, TokenId,
     },
     proposal::Governed,
+    retention::HoldScope,
     rules::{Gate, ReviewRules},
     seal::Sealed,
-    words::{Grade, Mode, ModelTier, PartKind, Verdict},
+    words::{Grade, Mode, ModelTier, PartKind, RecordClass, Verdict},
 };
 
 macro_rules! events {
@@ -160,6 +162,33 @@ events! {
         /// Why.
         reason: Sealed,
     }
+    /// Records of a class stay readable for another time from now on.
+    RetentionSet = "lumos.retention.set.v1" {
+        /// Which records.
+        class: RecordClass,
+        /// Days after a record was last in effect.
+        days: u32,
+        /// What it was before.
+        was_days: u32,
+        /// Why.
+        reason: Sealed,
+    }
+    /// A legal hold was set: nothing that it covers is erased.
+    HoldSet = "lumos.hold.set.v1" {
+        /// The hold.
+        hold: HoldId,
+        /// What it covers.
+        scope: HoldScope,
+        /// Why.
+        reason: Sealed,
+    }
+    /// A legal hold was lifted.
+    HoldLifted = "lumos.hold.lifted.v1" {
+        /// The hold.
+        hold: HoldId,
+        /// Why.
+        reason: Sealed,
+    }
 
     // ---- person ----------------------------------------------------------------------------------
     /// A person or service was added.
@@ -210,6 +239,35 @@ events! {
     TokenRevoked = "lumos.token.revoked.v1" {
         /// The token.
         token: TokenId,
+    }
+
+    /// It was asked that a person be erased.
+    ErasureRequested = "lumos.erasure.requested.v1" {
+        /// Why.
+        reason: Sealed,
+        /// When it is looked at: at once, or when what keeps the name longest ends.
+        due: Timestamp,
+        /// What keeps the name longest, if anything does.
+        kept: Option<Kept>,
+    }
+    /// A waiting erasure came due while something still kept the name.
+    ErasurePostponed = "lumos.erasure.postponed.v1" {
+        /// When it is looked at again.
+        due: Timestamp,
+        /// What keeps the name longest.
+        kept: Kept,
+    }
+    /// A waiting erasure was taken back.
+    ErasureWithdrawn = "lumos.erasure.withdrawn.v1" {
+        /// Why.
+        reason: Sealed,
+    }
+    /// A person was erased: the salts and values behind their sealed fields went with this entry.
+    ErasureCarriedOut = "lumos.erasure.carried_out.v1" {
+        /// How many sealed fields cannot be read any more.
+        values: u32,
+        /// SHA-256 of their commitments in order, 64 hex digits and a line feed each.
+        digest: Digest,
     }
 
     // ---- model -----------------------------------------------------------------------------------

@@ -123,6 +123,8 @@ names! {
     TokenId = "token id";
     /// A proposal that waits for a second person: what it proposes, hashed.
     ProposalId = "proposal id";
+    /// A legal hold's random id.
+    HoldId = "hold id";
     /// What makes a command unique: a second append under the same id is refused.
     CommandId = "command id";
 }

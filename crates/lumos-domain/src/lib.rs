@@ -7,6 +7,7 @@
 pub mod actor;
 pub mod canonical;
 pub mod command;
+pub mod erasure;
 pub mod event;
 pub mod facts;
 pub mod id;
@@ -17,6 +18,7 @@ pub mod person;
 pub mod proposal;
 pub mod refusal;
 pub mod release;
+pub mod retention;
 pub mod review;
 pub mod rules;
 pub mod seal;

@@ -12,13 +12,14 @@ use crate::{
         StartRecorded,
     },
     facts::{ModeScope, Seed},
-    id::{Digest, Environment, PersonId, RoleName, SystemName},
+    id::{Digest, Environment, HoldId, PersonId, RoleName, SystemName},
     person::authorise,
     refusal::Refusal,
+    retention::{HoldScope, default_days},
     rules::{DAYS_MAX, Gate, ReviewRules},
     seal::Sealed,
     stream::Stream,
-    words::Mode,
+    words::{Mode, RecordClass},
     world::{Decided, Halt, World},
 };
 
@@ -42,6 +43,10 @@ pub struct Org {
     pub roles: BTreeMap<RoleName, BTreeSet<Right>>,
     /// The modes set so far.
     pub modes: BTreeMap<(ModeScope, Environment), ModeSetting>,
+    /// The periods set so far, in days; see [`Self::retention_days`].
+    pub retention: BTreeMap<RecordClass, u32>,
+    /// The legal holds that are set.
+    pub holds: BTreeMap<HoldId, HoldScope>,
 }
 
 /// A mode and its end.
@@ -68,6 +73,13 @@ impl Org {
             }) if now < *until => Mode::Observe,
             _ => Mode::Enforce,
         }
+    }
+
+    /// How many days a record of `class` stays readable after it was last in effect.
+    #[must_use]
+    pub fn retention_days(&self, class: RecordClass) -> u32 {
+        let set = self.retention.get(&class).copied();
+        set.unwrap_or_else(|| default_days(class))
     }
 
     /// The gate into `environment`.
@@ -113,6 +125,15 @@ impl Org {
                         until: e.until,
                     },
                 );
+            }
+            Event::RetentionSet(e) => {
+                self.retention.insert(e.class, e.days);
+            }
+            Event::HoldSet(e) => {
+                self.holds.insert(e.hold.clone(), e.scope.clone());
+            }
+            Event::HoldLifted(e) => {
+                self.holds.remove(&e.hold);
             }
             _ => {}
         }

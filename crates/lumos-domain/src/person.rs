@@ -38,6 +38,10 @@ pub struct Person {
     pub must_change: bool,
     /// Live tokens.
     pub tokens: BTreeMap<TokenId, Token>,
+    /// When a waiting erasure is looked at.
+    pub erasure: Option<Timestamp>,
+    /// Whether name and login can be read by nobody any more.
+    pub erased: bool,
 }
 
 /// A token as rules see it.
@@ -98,6 +102,15 @@ impl Person {
             }
             Event::TokenRevoked(e) => {
                 self.tokens.remove(&e.token);
+            }
+            Event::ErasureRequested(e) => self.erasure = Some(e.due),
+            Event::ErasurePostponed(e) => self.erasure = Some(e.due),
+            Event::ErasureWithdrawn(_) => self.erasure = None,
+            Event::ErasureCarriedOut(_) => {
+                self.erasure = None;
+                self.erased = true;
+                self.credential = None;
+                self.tokens.clear();
             }
             _ => {}
         }
@@ -240,8 +253,12 @@ pub(crate) fn add(world: &World, command: &AddPerson) -> Result<Decided, Halt> {
     )])
 }
 
-fn existing<'a>(world: &'a World, id: &PersonId) -> Result<&'a Person, Halt> {
+/// The person, if there is one who was not erased.
+pub(crate) fn existing<'a>(world: &'a World, id: &PersonId) -> Result<&'a Person, Halt> {
     let person = world.person(id)?;
+    if person.erased {
+        return Err(Refusal::Erased.into());
+    }
     if person.name.is_none() {
         return Err(Refusal::Unknown {
             what: "person",

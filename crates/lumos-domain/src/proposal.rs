@@ -10,13 +10,15 @@ use serde_json::{Value, json};
 
 use crate::{
     actor::{Actor, Caller, Grant, Right},
+    erasure,
     event::{Event, ProposalConfirmed, ProposalDeclined, ProposalMade},
     facts::{Binding, BundleRef},
-    id::{Digest, ModelName, PersonId, ProposalId, RoleName},
+    id::{Digest, HoldId, ModelName, PersonId, ProposalId, RoleName},
     model::{self, RegisterModel},
     org::{self, SetMode},
     person::{self, authorise},
     refusal::Refusal,
+    retention::{self, SetRetention},
     rules::{Gate, ReviewRules},
     seal::Sealed,
     stream::Stream,
@@ -84,6 +86,22 @@ pub enum Governed {
     PublishBundle(BundleRef),
     /// A system is defined or changed.
     DefineSystem(DefineSystem),
+    /// It is set how long records of a class stay readable.
+    SetRetention(SetRetention),
+    /// A legal hold is lifted.
+    LiftHold {
+        /// The hold.
+        hold: HoldId,
+        /// Why.
+        reason: Sealed,
+    },
+    /// It is asked that a person be erased.
+    ErasePerson {
+        /// Who.
+        person: PersonId,
+        /// Why.
+        reason: Sealed,
+    },
 }
 
 /// The state of stream `proposal/ID`.
@@ -180,6 +198,16 @@ impl Governed {
                 value(serde_json::to_value(&world.bundle(&bundle.name)?.current))
             }
             Self::DefineSystem(define) => world.system(&define.system)?.as_defined(),
+            Self::SetRetention(set) => {
+                json!({ "class": set.class, "days": world.org()?.retention_days(set.class) })
+            }
+            Self::LiftHold { hold, .. } => match world.org()?.holds.get(hold) {
+                Some(scope) => json!({ "hold": hold, "scope": scope }),
+                None => Value::Null,
+            },
+            Self::ErasePerson { person, .. } => {
+                json!({ "person": person, "erased": world.person(person)?.erased })
+            }
         })
     }
 
@@ -197,8 +225,14 @@ impl Governed {
             | Self::SetReviewRules(_)
             | Self::DefineRole { .. }
             | Self::SetMode(_)
-            | Self::DefineSystem(_) => everywhere(Right::Govern),
+            | Self::DefineSystem(_)
+            | Self::SetRetention(_)
+            | Self::LiftHold { .. } => everywhere(Right::Govern),
             Self::GrantRole { .. } => everywhere(Right::ManagePeople),
+            Self::ErasePerson { person, .. } => {
+                erasure::not_oneself(caller, person)?;
+                everywhere(Right::ManagePeople)
+            }
             Self::SetCredential { person, .. } => person::own_or_managed(world, caller, person),
             Self::RegisterModel(register) => on_model(&register.model),
             Self::SetModelTier { model, .. } | Self::BindModel { model, .. } => on_model(model),
@@ -231,6 +265,9 @@ impl Governed {
             Self::BindModel { model, binding } => model::bind(world, model, binding),
             Self::PublishBundle(bundle) => model::publish_bundle(world, bundle),
             Self::DefineSystem(define) => system::define(world, define),
+            Self::SetRetention(set) => retention::set(world, set),
+            Self::LiftHold { hold, reason } => retention::lift(world, hold, *reason),
+            Self::ErasePerson { person, reason } => erasure::request(world, person, *reason, now),
         }
     }
 
@@ -241,7 +278,10 @@ impl Governed {
             | Self::SetReviewRules(_)
             | Self::GrantRole { .. }
             | Self::BindModel { .. }
-            | Self::PublishBundle(_) => true,
+            | Self::PublishBundle(_)
+            | Self::LiftHold { .. }
+            // What was erased comes back for nobody.
+            | Self::ErasePerson { .. } => true,
             Self::DefineRole { role, rights } => {
                 let held = world.org()?.roles.get(role);
                 held.is_none_or(|held| !rights.is_subset(held)) && !rights.is_empty()
@@ -254,6 +294,7 @@ impl Governed {
             Self::RegisterModel(register) => register.loosens(world.model(&register.model)?),
             Self::SetModelTier { model, tier, .. } => *tier < world.model(model)?.effective_tier(),
             Self::DefineSystem(define) => define.loosens(world.system(&define.system)?),
+            Self::SetRetention(set) => set.loosens(world)?,
         })
     }
 }

@@ -150,6 +150,12 @@ refusals! {
         "your password was set by somebody else; change it first: until then it may be somebody else who asks";
     /// The submission names artifacts that are not this version's.
     WrongSource { problem: String } = "wrong-source", "this submission cannot be taken: {problem}";
+    /// The account to erase can still act.
+    StillActive = "still-active", "this account can still act; suspend it first, then ask that it be erased";
+    /// Nobody erases themselves.
+    OwnErasure = "own-erasure", "nobody asks for their own erasure here; somebody else who holds `manage-people` does, and a second person confirms";
+    /// The person was erased.
+    Erased = "erased-person", "this person was erased; nothing can be changed about the account any more";
     /// A free-text field is empty.
     Empty { what: &'static str } = "empty-text", "the {what} is empty";
 }

@@ -62,6 +62,19 @@ impl UnknownWord {
 }
 
 words! {
+    /// What kind of record something is, which says how long it must stay readable.
+    RecordClass {
+        /// A person's own account: name, login, roles, tokens.
+        Account = "account",
+        /// Reviews, signatures, approvals, assignments.
+        Decision = "decision",
+        /// Policies, rules, roles, modes, systems, holds, and proposals of them.
+        Governance = "governance",
+        /// Models, releases and their evidence.
+        TechnicalFile = "technical-file",
+        /// What was denied.
+        Log = "log",
+    }
     /// How heavy the human part of a decision is. Ordered from light to heavy.
     Depth {
         /// No person signs; approval is recorded with its reason.

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
+    erasure::Records,
     event::Event,
     id::{
         AssignmentId, BundleName, Digest, ModelName, PersonId, ProposalId, ReleaseId, ReviewId,
@@ -32,6 +33,8 @@ pub enum Need {
     Stream(Stream),
     /// The manifest with this digest.
     Manifest(Digest),
+    /// Everything that names this person.
+    Records(PersonId),
 }
 
 /// Why a rule stopped.
@@ -111,6 +114,7 @@ struct Loaded {
 pub struct World {
     streams: BTreeMap<Stream, Loaded>,
     manifests: BTreeMap<Digest, Manifest>,
+    records: BTreeMap<PersonId, Records>,
 }
 
 macro_rules! accessors {
@@ -181,6 +185,16 @@ impl World {
             .ok_or(Halt::Need(Need::Manifest(*digest)))
     }
 
+    /// Everything that names a person. It is not part of the read set: who is suspended is named by nothing new but
+    /// in their own stream, which is.
+    ///
+    /// # Errors
+    /// [`Halt::Need`] when it is not loaded yet.
+    pub fn records(&self, person: &PersonId) -> Result<&Records, Halt> {
+        let need = || Halt::Need(Need::Records(person.clone()));
+        self.records.get(person).ok_or_else(need)
+    }
+
     /// How many entries `stream` has, counting what was decided on top of it.
     ///
     /// # Errors
@@ -233,6 +247,11 @@ impl World {
     /// Puts a manifest in.
     pub fn load_manifest(&mut self, digest: Digest, manifest: Manifest) {
         self.manifests.insert(digest, manifest);
+    }
+
+    /// Puts in what names a person.
+    pub fn load_records(&mut self, person: PersonId, records: Records) {
+        self.records.insert(person, records);
     }
 
     /// The manifests that were looked at.

@@ -12,7 +12,8 @@ use lumos_domain::{
     id::Digest,
     org::SetMode,
     proposal::Governed,
-    words::{Mode, ModelTier},
+    retention::SetRetention,
+    words::{Mode, ModelTier, RecordClass},
 };
 
 use crate::acme::{binding, bundle, gate, name, rules, sealed, triage, ward};
@@ -103,6 +104,28 @@ fn every_change_that_needs_two_has_its_file() {
         ),
         ("publish_bundle", Governed::PublishBundle(bundle())),
         ("define_system", Governed::DefineSystem(ward())),
+        (
+            "set_retention",
+            Governed::SetRetention(SetRetention {
+                class: RecordClass::TechnicalFile,
+                days: 365,
+                reason: sealed("no law asks for more"),
+            }),
+        ),
+        (
+            "lift_hold",
+            Governed::LiftHold {
+                hold: name("h-1"),
+                reason: sealed("the case is closed"),
+            },
+        ),
+        (
+            "erase_person",
+            Governed::ErasePerson {
+                person: name("p-1"),
+                reason: sealed("a letter of 3 May"),
+            },
+        ),
     ];
     for (shape, change) in changes {
         let made = Event::from(ProposalMade {

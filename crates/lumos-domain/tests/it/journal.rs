@@ -1,6 +1,6 @@
 //! Events in the words of a story: one line each, with what a reader would ask about.
 
-use lumos_domain::{Event, Stream, facts::Cause, rules::Slot, world::Decided};
+use lumos_domain::{Event, Stream, erasure::Kept, facts::Cause, rules::Slot, world::Decided};
 
 pub(crate) fn lines(decided: &Decided) -> Vec<String> {
     decided
@@ -57,6 +57,14 @@ fn said(event: &Event) -> String {
         Event::ProposalMade(e) => format!("by {}, until {}", e.person, e.until),
         Event::ProposalConfirmed(e) => format!("first {}", e.first),
         Event::AuthorClaimed(e) => e.person.to_string(),
+        Event::RetentionSet(e) => format!("{} {} days, was {}", e.class, e.days, e.was_days),
+        Event::HoldSet(e) => e.scope.to_string(),
+        Event::ErasureRequested(e) => match &e.kept {
+            Some(by) => format!("looked at {}, {}", e.due, kept(by)),
+            None => format!("looked at {}", e.due),
+        },
+        Event::ErasurePostponed(e) => format!("looked at {}, {}", e.due, kept(&e.kept)),
+        Event::ErasureCarriedOut(e) => format!("{} values", e.values),
         _ => String::new(),
     }
 }
@@ -86,4 +94,13 @@ fn slot(slot: &Slot) -> String {
 
 fn cause(cause: &Cause) -> String {
     cause.as_str().to_owned()
+}
+
+fn kept(kept: &Kept) -> String {
+    let why = match (&kept.hold, kept.until) {
+        (Some(hold), _) => format!("held by {hold}"),
+        (None, Some(until)) => format!("kept until {until}"),
+        (None, None) => "in effect".to_owned(),
+    };
+    format!("{} is {why}", kept.record)
 }

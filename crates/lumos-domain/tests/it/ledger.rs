@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use lumos_domain::{
     Command, Event, Stream, World,
-    actor::Caller,
+    actor::{Actor, Caller},
     decide,
-    id::Digest,
+    erasure::{Entry, Records},
+    id::{Digest, PersonId},
     manifest::Manifest,
     refusal::Refusal,
     world::{Decided, Halt, Need},
@@ -18,6 +19,8 @@ use lumos_domain::{
 pub(crate) struct Ledger {
     streams: BTreeMap<Stream, Vec<Event>>,
     manifests: BTreeMap<Digest, Manifest>,
+    /// When each event was written, and by whom.
+    written: BTreeMap<Stream, Vec<(Timestamp, Actor)>>,
 }
 
 impl Ledger {
@@ -43,7 +46,25 @@ impl Ledger {
                 let manifest = manifest.unwrap_or_else(|| panic!("no manifest {digest}"));
                 world.load_manifest(digest, manifest.clone());
             }
+            Need::Records(person) => world.load_records(person.clone(), self.records(&person)),
         }
+    }
+
+    /// Everything that names a person, looked for in every stream.
+    pub(crate) fn records(&self, person: &PersonId) -> Records {
+        let mut records = Records::default();
+        for (stream, events) in &self.streams {
+            let written = self.written[stream].iter().zip(events);
+            let entries: Vec<_> = written
+                .map(|((time, actor), event)| Entry {
+                    time: *time,
+                    actor,
+                    event,
+                })
+                .collect();
+            records.add(person, stream, &entries);
+        }
+        records
     }
 
     /// Answers a question, loading what it turns out to need.
@@ -88,6 +109,8 @@ impl Ledger {
             for (stream, event) in &decided {
                 let events = self.streams.entry(stream.clone()).or_default();
                 events.push(event.clone());
+                let written = self.written.entry(stream.clone()).or_default();
+                written.push((now, caller.actor.clone()));
             }
             self.same_after_reload(&world, &decided);
             return Ok(decided);

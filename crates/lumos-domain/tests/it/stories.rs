@@ -2,6 +2,7 @@
 
 mod approvals;
 mod duties;
+mod erasures;
 mod house;
 mod puppets;
 mod records;
