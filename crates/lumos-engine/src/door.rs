@@ -9,7 +9,7 @@ use lumos_domain::{
     id::CommandId,
     manifest::{Manifest, ManifestError},
     refusal::Refusal,
-    seal::SealedValue,
+    seal::{Sealed, SealedValue},
     stream::Stream,
     world::{Decided, Halt, Need, World},
 };
@@ -265,6 +265,10 @@ impl Door {
                 let manifest = Manifest::from_canonical(&bytes).map_err(|e| missing(Some(e)))?;
                 world.load_manifest(digest, manifest);
             }
+            Need::Records(person) => {
+                let records = views::mentions::records(self, &person).await?;
+                world.load_records(person, records);
+            }
         }
         Ok(())
     }
@@ -303,7 +307,7 @@ impl Door {
                 sandbox: world.org().is_ok_and(|org| org.sandbox),
             };
             let bytes = record::entry_bytes(&context, n, stream, version, event)?;
-            let projections = views::project(stream, event, context.time, &facts);
+            let projections = views::project(stream, context.actor, event, context.time, &facts);
             entries.push(NewEntry {
                 stream: stream.clone(),
                 version,
@@ -326,6 +330,7 @@ impl Door {
                 .collect(),
             entries,
             sealed,
+            erase: erased(decided, loaded)?,
         })
     }
 
@@ -345,6 +350,22 @@ impl Door {
             events,
         })
     }
+}
+
+/// The sealed fields whose values go with an erasure: those whose digest stands in its entry.
+fn erased(decided: &Decided, loaded: &World) -> Result<Vec<Sealed>, DoorError> {
+    let mut all = Vec::new();
+    for (stream, event) in decided {
+        if let (Stream::Person(person), Event::ErasureCarriedOut(_)) = (stream, event) {
+            match loaded.records(person) {
+                Ok(records) => all.extend(records.values().iter().copied()),
+                Err(Halt::Refused(refusal)) => return Err(refusal.into()),
+                // Never met: the rule that decided it looked at them.
+                Err(Halt::Need(_)) => return Err(DoorError::TooWide),
+            }
+        }
+    }
+    Ok(all)
 }
 
 /// Whether an entry commits to this value; what no entry commits to is not kept.

@@ -172,6 +172,9 @@ pub struct Append {
     pub entries: Vec<NewEntry>,
     /// The sealed values that the entries commit to.
     pub sealed: Vec<SealedValue>,
+    /// Sealed fields of earlier entries whose salts and values go in the same transaction, never to come back. Their
+    /// bytes leave every file of the store; what is not there any more is passed over.
+    pub erase: Vec<Sealed>,
 }
 
 /// Where an append landed.

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use lumos_domain::{
+    actor::Actor,
     event::Event,
     id::Digest,
     manifest::Manifest,
@@ -23,6 +24,7 @@ use crate::{
 pub mod compare;
 pub mod enforcement;
 pub mod lookups;
+pub mod mentions;
 pub mod models;
 pub mod people;
 pub mod proposals;
@@ -35,6 +37,7 @@ pub mod timers;
 pub fn schema() -> Vec<&'static str> {
     [
         people::SCHEMA,
+        mentions::SCHEMA,
         proposals::SCHEMA,
         models::SCHEMA,
         releases::SCHEMA,
@@ -49,6 +52,7 @@ pub fn schema() -> Vec<&'static str> {
 /// The names of those tables, for a rebuild.
 pub const TABLES: &[&str] = &[
     "people",
+    "mentions",
     "proposals",
     "tokens",
     "models",
@@ -145,7 +149,7 @@ pub async fn facts(ports: &Ports) -> Result<Facts, DoorError> {
 pub fn meaning(stored: &StoredEntry, facts: &Facts) -> Vec<Statement> {
     LedgerEntry::read(stored).map_or_else(
         |_| Vec::new(),
-        |entry| project(&entry.stream, &entry.event, entry.time, facts),
+        |entry| project(&entry.stream, &entry.actor, &entry.event, entry.time, facts),
     )
 }
 
@@ -157,10 +161,17 @@ fn needs(event: &Event) -> (Vec<Sealed>, Vec<Digest>) {
     }
 }
 
-/// The rows that follow from `event`.
+/// The rows that follow from `event`, to which `actor` led.
 #[must_use]
-pub fn project(stream: &Stream, event: &Event, time: Timestamp, facts: &Facts) -> Vec<Statement> {
+pub fn project(
+    stream: &Stream,
+    actor: &Actor,
+    event: &Event,
+    time: Timestamp,
+    facts: &Facts,
+) -> Vec<Statement> {
     let mut rows = people::project(stream, event, facts);
+    rows.extend(mentions::project(stream, actor, event));
     rows.extend(proposals::project(stream, event, time));
     rows.extend(models::project(stream, event));
     rows.extend(releases::project(stream, event, time, facts));

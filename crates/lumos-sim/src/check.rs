@@ -282,6 +282,7 @@ fn plain(value: &mut Json, names: &mut BTreeMap<String, usize>) {
 fn tables(store: &dyn Store) -> Result<BTreeMap<&'static str, Vec<String>>> {
     const ALL: &[(&str, &str)] = &[
         ("people", "SELECT * FROM people"),
+        ("mentions", "SELECT * FROM mentions"),
         ("proposals", "SELECT * FROM proposals"),
         ("tokens", "SELECT * FROM tokens"),
         ("models", "SELECT * FROM models"),

@@ -149,6 +149,7 @@ fn append(stream: &Stream, client: u64, version: u64) -> Result<Append, Failure>
             }],
         }],
         sealed: vec![],
+        erase: vec![],
     })
 }
 

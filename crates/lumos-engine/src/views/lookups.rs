@@ -1,4 +1,5 @@
-//! Which key the lookups were made with: with another one nobody is found by their login.
+//! Which key and which version of the views the tables were made with: with another key nobody is found by their
+//! login, and a view that an older version did not have is empty until it is made anew.
 
 use crate::{
     key::ServerKey,
@@ -9,9 +10,12 @@ use crate::{
 pub(super) const SCHEMA: &[&str] =
     &["CREATE TABLE IF NOT EXISTS lookups (made_with TEXT PRIMARY KEY)"];
 
-/// What tells a key from another one, and nothing else about it.
+/// Counts the changes of `views` that need the tables made anew.
+const VERSION: &str = "2";
+
+/// What tells a key and a version from others, and nothing else about them.
 fn mark(key: &ServerKey) -> String {
-    key.of(&["check"])
+    key.of(&["check", VERSION])
 }
 
 /// Whether the lookups were made with `key`, to the end.

@@ -62,6 +62,14 @@ pub(super) fn project(stream: &Stream, event: &Event, facts: &Facts) -> Vec<Stat
         Event::TokenRevoked(e) => {
             vec![statement!("DELETE FROM tokens WHERE token = $1", e.token.as_str())]
         }
+        Event::ErasureCarriedOut(_) => vec![
+            // A keyed hash of the login would still tell whoever guesses it, with the key, that they were here.
+            statement!(
+                "UPDATE people SET login_key = NULL, credential_seal = NULL WHERE person = $1",
+                id,
+            ),
+            statement!("DELETE FROM tokens WHERE person = $1", id),
+        ],
         _ => Vec::new(),
     }
 }

@@ -1,8 +1,9 @@
-//! What must happen if nothing happens: due dates of reviews, ends of approvals. A timer only asks; `decide` answers.
+//! What must happen if nothing happens: due dates of reviews, ends of approvals, erasures. A timer only asks; `decide` answers.
 
 use jiff::Timestamp;
 use lumos_domain::{
-    event::Event,
+    erasure::ERASURE,
+    event::{ErasurePostponed, ErasureRequested, Event},
     review::{CRITICAL, EXPIRY, OVERDUE},
     stream::Stream,
 };
@@ -35,6 +36,13 @@ pub(super) fn project(stream: &Stream, event: &Event) -> Vec<Statement> {
             rows.extend(set(EXPIRY, e.tuple.expires));
             rows
         }
+        Event::ErasureRequested(ErasureRequested { due, .. })
+        | Event::ErasurePostponed(ErasurePostponed { due, .. }) => {
+            let mut rows = ended(stream);
+            rows.extend(set(ERASURE, *due));
+            rows
+        }
+        Event::ErasureWithdrawn(_) | Event::ErasureCarriedOut(_) => ended(stream),
         Event::ReviewClosed(_) | Event::ApprovalRevoked(_) | Event::ApprovalExpired(_) => {
             ended(stream)
         }

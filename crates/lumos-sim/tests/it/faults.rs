@@ -41,6 +41,7 @@ fn append(command: &str, reads: &[(&str, u64)]) -> Append {
             projections: Vec::new(),
         }],
         sealed: Vec::new(),
+        erase: Vec::new(),
     }
 }
 

@@ -1,12 +1,16 @@
 //! One append inside the writer's transaction: the read set, the entries, what projections make of them.
 //! It knows nothing of batches, commits or callers.
 
-use lumos_domain::{seal::SealedValue, stream::Stream};
+use lumos_domain::{
+    seal::{Sealed, SealedValue},
+    stream::Stream,
+};
 use lumos_engine::ports::{Append, AppendError, Appended, PortError, Statement};
 use lumos_ledger::{Hash, entry::MAX_STREAM_VERSION, tile::MAX_ENTRY, tree};
 use rusqlite::{Connection, OptionalExtension as _, ffi};
 
 use super::{
+    erase,
     value::{self, ValueError},
     writer::JobError,
 };
@@ -17,6 +21,7 @@ pub(super) struct Ready {
     reads: Vec<Seen>,
     entries: Vec<ReadyEntry>,
     sealed: Vec<SealedValue>,
+    erase: Vec<Sealed>,
 }
 
 struct Seen {
@@ -75,6 +80,7 @@ impl Ready {
             reads: reads.collect(),
             entries: entries.collect::<Result<_, AppendError>>()?,
             sealed: append.sealed,
+            erase: append.erase,
         })
     }
 
@@ -132,6 +138,9 @@ impl Ready {
                 )?
                 .execute((sealed.commitment.hex(), sealed.salt, &sealed.value))?;
         }
+        if !self.erase.is_empty() {
+            erase::erase(connection, &self.erase)?;
+        }
         Ok(Done {
             appended: Appended {
                 first,
@@ -159,6 +168,11 @@ impl Ready {
             return Ok(None);
         }
         landed(connection, &self.command_id)
+    }
+
+    /// Whether it takes values away.
+    pub(super) const fn erases(&self) -> bool {
+        !self.erase.is_empty()
     }
 
     fn count(&self) -> u64 {

@@ -11,7 +11,7 @@ use lumos_ledger::{Frontier, Hash, tree};
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::watch;
 
-use super::{append::Ready, head, rebuild, value, versions::Versions};
+use super::{append::Ready, erase, head, rebuild, value, versions::Versions};
 use crate::lock::DirLock;
 
 /// What the writer is asked to do.
@@ -97,6 +97,8 @@ impl JobError {
 struct State {
     frontier: Frontier,
     rebuilding: bool,
+    /// Whether bytes that were erased may still lie in the write-ahead log.
+    scrub_owed: bool,
 }
 
 /// How a transaction guards against an append that is refused after it wrote, as when a login is taken.
@@ -194,6 +196,9 @@ impl Writer {
         self.kinds.extend(pending.kinds);
         self.versions.extend(pending.versions);
         self.announce(pending.state.frontier.size());
+        if pending.state.scrub_owed {
+            pending.state.scrub_owed = !self.scrub();
+        }
         self.state = Some(pending.state);
         Ok(outcomes)
     }
@@ -255,6 +260,7 @@ impl Writer {
                 }
                 if !done.appended.repeated {
                     pending.versions.extend(append.versions());
+                    pending.state.scrub_owed |= append.erases();
                 }
                 pending.leaves.extend(done.leaves);
                 pending.kinds.extend(done.kinds);
@@ -322,9 +328,23 @@ impl Writer {
         let state = State {
             frontier: head::load(&self.connection)?,
             rebuilding: rebuild::is_unfinished(&self.connection)?,
+            scrub_owed: erase::is_scrub_owed(&self.connection)?,
         };
         self.announce(state.frontier.size());
         Ok(state)
+    }
+
+    /// Whether no erased byte is left. What is committed stays so when this fails: it is tried again after the next
+    /// commit, and a start commits.
+    fn scrub(&self) -> bool {
+        let done = erase::scrub(&self.connection).unwrap_or_else(|error| {
+            tracing::error!(%error, "emptying the write-ahead log after an erasure failed");
+            false
+        });
+        if !done {
+            tracing::warn!("erased values stay in the write-ahead log until the next commit");
+        }
+        done
     }
 
     fn announce(&self, size: u64) {

@@ -6,7 +6,9 @@ use lumos_engine::ports::{AppendError, Appended, Statement, Store, Value};
 use lumos_ledger::tree::EMPTY_ROOT;
 use tokio::{runtime::Handle, sync::watch};
 
-use crate::world::{append, check_whole, entry, id, open, stream, with_login, with_sealed};
+use crate::world::{
+    append, check_whole, entry, id, open, stream, with_erased, with_login, with_sealed,
+};
 
 macro_rules! contract {
     ($($name:ident)*) => {
@@ -46,6 +48,7 @@ contract! {
     threads_take_turns
     a_taken_value_refuses_only_its_own_append
     sealed_values_come_back_until_erased
+    a_repeated_erasure_changes_nothing
     operational_changes_are_whole_or_not_at_all
     parameters_go_by_their_number
     queries_cannot_write
@@ -309,13 +312,45 @@ async fn sealed_values_come_back_until_erased(store: &dyn Store) {
     store.append(command).await.unwrap();
     let values = store.unseal(&[two, unknown, one]).await.unwrap();
     assert_eq!(values, [Some("Ada".into()), None, Some("Ada".into())]);
-    let erase = Statement {
-        sql: "DELETE FROM sealed WHERE commitment = $1",
-        params: vec![one.hex().into()],
-    };
-    assert_eq!(store.execute(vec![erase]).await.unwrap(), [1]);
+    // What is unknown, or named twice, is passed over.
+    let erase = with_erased(append("c2", &[("person/a", 2)], &[]), &[one, unknown, one]);
+    assert_eq!(store.append(erase).await.unwrap(), landed(1, 1));
     let values = store.unseal(&[one, two]).await.unwrap();
     assert_eq!(values, [None, Some("Ada".into())]);
+    assert_eq!(check_whole(store).await, 2);
+}
+
+/// An erasure goes with its entry or not at all, and nothing that is asked again brings a value back.
+async fn a_repeated_erasure_changes_nothing(store: &dyn Store) {
+    let add = || with_sealed(append("c1", &[("person/a", 1)], &[]), 1, "Ada");
+    let ada = add().sealed[0].commitment;
+    store.append(add()).await.unwrap();
+    let erase = |command, version| {
+        with_erased(
+            append(
+                command,
+                &[("person/a", version)],
+                &[("person/a", version - 1)],
+            ),
+            &[ada],
+        )
+    };
+    store.append(erase("c2", 9)).await.unwrap_err();
+    let taken = with_login(append("c3", &[("person/b", 1)], &[]), "ada");
+    store.append(taken).await.unwrap();
+    let refused = with_login(erase("c4", 2), "ada");
+    store.append(refused).await.unwrap_err();
+    assert_eq!(store.unseal(&[ada]).await.unwrap(), [Some("Ada".into())]);
+    assert!(!store.append(erase("c5", 2)).await.unwrap().repeated);
+    assert!(store.append(erase("c5", 2)).await.unwrap().repeated);
+    assert!(store.append(add()).await.unwrap().repeated);
+    assert_eq!(store.unseal(&[ada]).await.unwrap(), [None]);
+    // The table takes new values as before.
+    let more = with_sealed(append("c6", &[("person/c", 1)], &[]), 2, "Cleo");
+    let cleo = more.sealed[0].commitment;
+    store.append(more).await.unwrap();
+    assert_eq!(store.unseal(&[cleo]).await.unwrap(), [Some("Cleo".into())]);
+    assert_eq!(check_whole(store).await, 4);
 }
 
 async fn operational_changes_are_whole_or_not_at_all(store: &dyn Store) {

@@ -10,6 +10,7 @@
 mod contract;
 mod crash;
 mod damage;
+mod erase;
 mod files;
 mod notary;
 mod views;

@@ -1,6 +1,10 @@
 //! What the tests stand on: tables, entries and appends of the fictional company Acme.
 
-use lumos_domain::{id::CommandId, seal::SealedValue, stream::Stream};
+use lumos_domain::{
+    id::CommandId,
+    seal::{Sealed, SealedValue},
+    stream::Stream,
+};
 use lumos_engine::ports::{Append, NewEntry, Statement, Store, Value};
 use lumos_ledger::{Hash, tree};
 use lumos_store::SqliteStore;
@@ -51,6 +55,7 @@ pub(crate) fn append(command: &str, entries: &[(&str, u64)], reads: &[(&str, u64
             .map(|(name, version)| entry(name, *version))
             .collect(),
         sealed: Vec::new(),
+        erase: Vec::new(),
     }
 }
 
@@ -66,6 +71,11 @@ pub(crate) fn with_sealed(mut append: Append, salt: u8, value: &str) -> Append {
     append
         .sealed
         .push(SealedValue::new([salt; 32], value.to_owned()));
+    append
+}
+
+pub(crate) fn with_erased(mut append: Append, sealed: &[Sealed]) -> Append {
+    append.erase.extend_from_slice(sealed);
     append
 }
 
