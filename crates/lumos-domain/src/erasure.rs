@@ -20,7 +20,7 @@ use crate::{
 
 mod records;
 
-pub use records::{Entry, Record, Records, names};
+pub use records::{Entry, Record, Records, names, sealed};
 
 /// The timer key under which a waiting erasure is looked at.
 pub const ERASURE: &str = "erasure";

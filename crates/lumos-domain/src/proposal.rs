@@ -205,9 +205,7 @@ impl Governed {
                 Some(scope) => json!({ "hold": hold, "scope": scope }),
                 None => Value::Null,
             },
-            Self::ErasePerson { person, .. } => {
-                json!({ "person": person, "erased": world.person(person)?.erased })
-            }
+            Self::ErasePerson { person, .. } => json!({ "person": person }),
         })
     }
 

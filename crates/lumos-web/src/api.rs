@@ -15,6 +15,7 @@ use crate::{
 pub(crate) mod act;
 pub(crate) mod ask;
 pub mod enforcement;
+pub mod erasure;
 pub mod events;
 pub mod health;
 pub mod hooks;
@@ -41,6 +42,7 @@ fn documented() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(sessions::router())
         .merge(people::router())
+        .merge(erasure::router())
         .merge(proposals::router())
         .merge(models::router())
         .merge(uploads::router())

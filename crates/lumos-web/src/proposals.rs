@@ -203,8 +203,16 @@ pub async fn count_for(app: &App, caller: &Caller) -> Result<usize, Problem> {
 async fn name(app: &App, person: &PersonId) -> Result<String, Problem> {
     match people::by_id(&*app.door.ports().store, person).await? {
         Some(row) => {
-            let (name, login) = (app.unseal(&row.name).await?, app.unseal(&row.login).await?);
-            Ok(format!("{name} ({login})"))
+            let mut both = app
+                .door
+                .ports()
+                .store
+                .unseal(&[row.name, row.login])
+                .await?;
+            match (both.pop().flatten(), both.pop().flatten()) {
+                (Some(login), Some(name)) => Ok(format!("{name} ({login})")),
+                _ => Ok(format!("(erased) {person}")),
+            }
         }
         None => Ok(person.to_string()),
     }
@@ -278,6 +286,22 @@ async fn says(app: &App, change: &Governed) -> Result<String, Problem> {
         Governed::DefineSystem(define) => format!(
             "define system {}, and how it goes on when LUMOS cannot be reached",
             define.system
+        ),
+        Governed::SetRetention(set) => {
+            let reason = app.unseal(&set.reason).await?;
+            format!(
+                "keep records of class {} readable for {} days, because: {reason}",
+                set.class, set.days
+            )
+        }
+        Governed::LiftHold { hold, reason } => {
+            let reason = app.unseal(reason).await?;
+            format!("lift the legal hold {hold}, because: {reason}")
+        }
+        Governed::ErasePerson { person, reason } => format!(
+            "erase {} for ever, as soon as no period and no hold keeps the name, because: {}",
+            name(app, person).await?,
+            app.unseal(reason).await?
         ),
     })
 }

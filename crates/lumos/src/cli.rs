@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use ledger::{Ledger, Verify};
-pub(crate) use people::{Role, Token, User};
+pub(crate) use people::{Erase, Hold, Retention, Role, Token, User};
 
 mod ledger;
 mod people;
@@ -113,6 +113,14 @@ pub(crate) enum Command {
     /// Tokens: issue, list, revoke
     #[command(subcommand)]
     Token(Token),
+    /// Erase a person who left: their name and words, never a proof
+    Erase(Erase),
+    /// Legal holds: list, set, lift
+    #[command(subcommand)]
+    Hold(Hold),
+    /// How long records stay readable: show, set
+    #[command(subcommand)]
+    Retention(Retention),
     /// LUMOS's own agents: how far they are, what they gave up
     Runtime,
 }

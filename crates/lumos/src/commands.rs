@@ -11,6 +11,7 @@ use crate::{
 mod ask;
 mod check;
 mod demo;
+mod erase;
 mod gate;
 mod init;
 mod ledger;
@@ -103,6 +104,9 @@ async fn dispatch(cli: Cli) -> Result<Said> {
         Command::Why { decision } => gate::why(&decision, &Remote::of(&common)?, &out).await,
         Command::User(user) => people::user(user, &Remote::of(&common)?, &out).await,
         Command::Role(role) => people::role(role, &Remote::of(&common)?, &out).await,
+        Command::Erase(erase) => erase::run(erase, &Remote::of(&common)?, &out).await,
+        Command::Hold(hold) => erase::hold(hold, &Remote::of(&common)?, &out).await,
+        Command::Retention(periods) => erase::retention(periods, &Remote::of(&common)?, &out).await,
         Command::Token(token) => people::token(token, &Remote::of(&common)?, &out).await,
     }
 }

@@ -271,7 +271,8 @@ fn claims(person: &PersonId, entries: &[Entry<'_>]) -> Vec<Sealed> {
 }
 
 /// Every sealed field of an event.
-fn sealed(event: &Event) -> Vec<Sealed> {
+#[must_use]
+pub fn sealed(event: &Event) -> Vec<Sealed> {
     fn walk(value: &serde_json::Value, into: &mut Vec<Sealed>) {
         if let Ok(sealed) = serde_json::from_value(value.clone()) {
             into.push(sealed);

@@ -1,6 +1,6 @@
 //! What happened, as a sentence for people. The words of the ledger stay beside it.
 
-use lumos_domain::{event::Event, id::PersonId};
+use lumos_domain::{erasure::Kept, event::Event, id::PersonId};
 
 use super::show::{Names, count, cut};
 
@@ -149,6 +149,34 @@ fn in_review(event: &Event, names: &Names) -> String {
             "the sandbox was left with {} as second founder",
             names.person(&e.founder)
         ),
+        other => in_house(other),
+    }
+}
+
+/// What happened to how long names stay readable.
+fn in_house(event: &Event) -> String {
+    let kept = |kept: &Kept| match (&kept.hold, kept.until) {
+        (Some(hold), _) => format!("{} is held by {hold}", kept.record),
+        (None, Some(until)) => format!("{} is kept until {until}", kept.record),
+        (None, None) => format!("{} is in effect", kept.record),
+    };
+    match event {
+        Event::RetentionSet(e) => {
+            format!(
+                "records of class {} are kept {} days; it was {}",
+                e.class, e.days, e.was_days
+            )
+        }
+        Event::HoldSet(e) => format!("legal hold on {}", e.scope),
+        Event::ErasureRequested(e) => match &e.kept {
+            Some(by) => format!("to be erased; {}", kept(by)),
+            None => "to be erased now".to_owned(),
+        },
+        Event::ErasurePostponed(e) => format!("to be erased later; {}", kept(&e.kept)),
+        Event::ErasureCarriedOut(e) => {
+            let values = usize::try_from(e.values).unwrap_or(usize::MAX);
+            format!("erased: {} cannot be read any more", count(values, "text"))
+        }
         other => plain(other.kind()),
     }
 }

@@ -1,6 +1,6 @@
 //! People and what they may do: accounts, roles, tokens.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum User {
@@ -89,5 +89,52 @@ pub(crate) enum Token {
         token: String,
         #[arg(long)]
         service: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Erase {
+    /// The login or the id of somebody who is suspended; without a reason, what keeps their name is shown
+    pub person: String,
+    /// Why; a second person confirms, and it waits for every period and hold
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// Take a waiting erasure back
+    #[arg(long, requires = "reason")]
+    pub withdraw: bool,
+    /// Look through every readable text for the name and the login; an erasure leaves what others wrote
+    #[arg(long, conflicts_with = "reason")]
+    pub texts: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Hold {
+    /// The legal holds that are set
+    List,
+    /// Set a hold: nothing that it covers is erased
+    Set {
+        /// person/LOGIN, model/M or release/M/V
+        scope: String,
+        #[arg(long)]
+        reason: String,
+    },
+    /// Lift a hold; a second person confirms
+    Lift {
+        hold: String,
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Retention {
+    /// How many days records stay readable after they were last in effect, class by class
+    Show,
+    /// Set the days of a class; a second person confirms a shorter time
+    Set {
+        class: String,
+        days: u32,
+        #[arg(long)]
+        reason: String,
     },
 }

@@ -110,14 +110,14 @@ async fn add(remote: &Remote, out: &Out, login: &str, name: &str, service: bool)
     Ok(Said::Yes)
 }
 
-/// The id of the person with a login.
-async fn person(remote: &Remote, login: &str) -> Result<String> {
+/// The id of the person with a login, or with that id: who was erased has no login.
+pub(super) async fn person(remote: &Remote, login: &str) -> Result<String> {
     let people = remote.get("/api/v1/people").await?;
     let found = people
         .as_array()
         .into_iter()
         .flatten()
-        .find(|p| text(p, "login") == login);
+        .find(|p| text(p, "login") == login || text(p, "person") == login);
     found
         .map(|p| text(p, "person").to_owned())
         .with_context(|| format!("nobody signs in as `{login}`"))
