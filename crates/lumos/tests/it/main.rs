@@ -18,6 +18,7 @@ mod commands;
 mod demo;
 mod disk;
 mod documents;
+mod erase;
 mod foreign;
 mod init;
 mod minilm;

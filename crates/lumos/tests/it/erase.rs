@@ -1,0 +1,296 @@
+//! Somebody who left is erased: from pages, the interface, exports and every file, and every proof still holds.
+
+use std::{fs, path::Path};
+
+use lumos_http::Method;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::world::{PATIENCE, Person, World};
+
+/// One proposes, the other confirms.
+const BOTH: &str = "administrator & risk";
+
+/// What nobody may find afterwards: her name, and her own words.
+const HERS: [&str; 2] = ["Ganzweg", "an unmistakable reason"];
+
+/// How many files below a folder hold a text.
+fn files_with(folder: &Path, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_with(&path, text));
+        } else if memchr(&fs::read(&path).unwrap_or_default(), text.as_bytes()) {
+            found.push(path.display().to_string());
+        }
+    }
+    found
+}
+
+fn memchr(bytes: &[u8], text: &[u8]) -> bool {
+    let begins = |at: &usize| bytes[*at..].starts_with(text);
+    let first = |(at, byte): (usize, &u8)| (*byte == text[0]).then_some(at);
+    bytes
+        .iter()
+        .enumerate()
+        .filter_map(first)
+        .any(|at| begins(&at))
+}
+
+/// Gundula joins, rejects version 1.0 and draws a token; her id.
+async fn gundula_works(world: &World) -> String {
+    let add = "user add gundula --name 'Gundula Ganzweg' --json";
+    let added = world.say_as("administrator", add).await.json();
+    let id = added["person"].as_str().unwrap().to_owned();
+    world
+        .check_as(&[(BOTH, "role grant gundula domain-expert", 0, "role.granted")])
+        .await;
+    let sign_in = async |password: &str| -> Person {
+        let body = json!({ "login": "gundula", "password": password });
+        let nobody = world.with("");
+        let session = nobody.ask(Method::POST, "/api/v1/sessions", &body).await;
+        world.with(session.is(200)["credential"].as_str().unwrap())
+    };
+    let first = sign_in(added["password"].as_str().unwrap()).await;
+    let own = "a password that gundula chose";
+    let path = format!("/api/v1/people/{id}/password");
+    let body = json!({ "current": added["password"], "password": own });
+    first.ask(Method::PUT, &path, &body).await.is(200);
+    let gundula = sign_in(own).await;
+    let path = format!("/api/v1/people/{id}/tokens");
+    let token = json!({ "purpose": "Ganzweg's laptop", "rights": ["read"], "days": 9 });
+    gundula.ask(Method::POST, &path, &token).await.is(200);
+    let view = gundula.get("/api/v1/releases/triage/1.0").await;
+    let review = &view["reviews"][0];
+    let path = format!(
+        "/api/v1/reviews/{}/signatures",
+        review["review"].as_str().unwrap()
+    );
+    let sign = json!({
+        "verdict": "reject", "reason": HERS[1], "record": review["record_hash"],
+    });
+    gundula.ask(Method::POST, &path, &sign).await.is(200);
+    id
+}
+
+async fn until_erased(world: &World, id: &str) -> Value {
+    let administrator = world.person("administrator").await;
+    let path = format!("/api/v1/people/{id}/erasure");
+    let mut seen = Value::Null;
+    let look = async {
+        loop {
+            seen = administrator.get(&path).await;
+            if seen["state"] == "erased" {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let waited = timeout(PATIENCE, look).await;
+    assert!(waited.is_ok(), "{seen:#}");
+    seen
+}
+
+#[tokio::test]
+async fn who_left_is_erased_when_nothing_keeps_their_name_and_no_proof_breaks() {
+    let mut world = World::acme().await;
+    world.reviewed("1.0").await;
+    let id = gundula_works(&world).await;
+    for text in HERS {
+        assert!(
+            !files_with(&world.path("lumos-data"), text).is_empty(),
+            "{text}"
+        );
+    }
+    world
+        .check_as(&[
+            // What somebody else wrote is found, and left.
+            (
+                "administrator",
+                "user suspend gundula --reason 'gundula left'",
+                0,
+                "suspended",
+            ),
+            ("developer", "erase gundula", 3, "not-allowed"),
+            ("administrator", "erase gundula", 0, "account"),
+            ("administrator", "retention show", 0, "days: 2557"),
+            (
+                "administrator",
+                "retention set decision 1 --reason hurry --withdraw",
+                2,
+                "",
+            ),
+            (
+                BOTH,
+                "retention set decision 0 --reason 'this is a test'",
+                0,
+                "retention.set",
+            ),
+            (
+                BOTH,
+                "retention set account 0 --reason 'this is a test'",
+                0,
+                "retention.set",
+            ),
+            (
+                BOTH,
+                "retention set governance 0 --reason 'this is a test'",
+                0,
+                "retention.set",
+            ),
+            (
+                "risk",
+                "retention set log 4000 --reason 'more is kept alone'",
+                0,
+                "retention.set",
+            ),
+            (
+                "risk",
+                "hold set person/gundula --reason 'a lawsuit'",
+                0,
+                "lumos.hold.set.v1",
+            ),
+            (
+                "risk",
+                "hold set model/triaje --reason 'a lawsuit'",
+                1,
+                "unknown-thing",
+            ),
+            (
+                BOTH,
+                "erase gundula --reason 'her letter of 3 May'",
+                0,
+                "erasure.requested",
+            ),
+            ("administrator", "erase gundula", 0, "state: waiting"),
+        ])
+        .await;
+    let holds = world
+        .say_as("administrator", "hold list --json")
+        .await
+        .json();
+    let hold = holds[0]["hold"].as_str().unwrap();
+    assert_eq!(holds[0]["reason"], "a lawsuit");
+    let waiting = world
+        .say_as("administrator", "erase gundula --json")
+        .await
+        .json();
+    assert_eq!(waiting["kept"][0]["hold"], *hold, "{waiting:#}");
+    let lift = format!("hold lift {hold} --reason settled");
+    world
+        .check_as(&[
+            ("risk & administrator", &lift, 0, "lumos.hold.lifted.v1"),
+            ("administrator", "hold list", 0, "(none)"),
+            (
+                BOTH,
+                "erase gundula --reason 'asked again'",
+                0,
+                "erasure.requested",
+            ),
+        ])
+        .await;
+    let erased = until_erased(&world, &id).await;
+    assert!(erased["values"].as_u64().unwrap() >= 8, "{erased:#}");
+    is_gone(&world, &id).await;
+
+    // The tables are made anew with another key: from what is left.
+    assert!(world.stop().await.success());
+    fs::remove_file(world.path("lumos-data/keys/server.hmac")).unwrap();
+    world.start(0).await;
+    is_gone(&world, &id).await;
+    let again = format!("erase {id} --reason again");
+    world
+        .check_as(&[("administrator", &again, 3, "erased-person")])
+        .await;
+    assert!(world.stop().await.success());
+    for text in HERS {
+        assert_eq!(
+            files_with(&world.path("lumos-data"), text),
+            [] as [&str; 0],
+            "{text}"
+        );
+    }
+}
+
+/// Her name and words are nowhere, her signature still is, and everything verifies.
+async fn is_gone(world: &World, id: &str) {
+    for text in HERS {
+        assert_eq!(
+            files_with(&world.path("lumos-data"), text),
+            [] as [&str; 0],
+            "{text}"
+        );
+    }
+    let expert = world.person("expert").await;
+    let release = expert.get("/api/v1/releases/triage/1.0").await;
+    let people = expert.get("/api/v1/people").await;
+    let of = |person: &&Value| person["person"] == *id;
+    let her = people.as_array().unwrap().iter().find(of).unwrap();
+    assert_eq!(
+        (&her["name"], &her["login"]),
+        (&json!("(erased)"), &json!("(erased)"))
+    );
+    let review = release["reviews"][0]["review"].as_str().unwrap();
+    for path in [
+        "/api/v1/releases/triage/1.0".to_owned(),
+        format!("/api/v1/reviews/{review}"),
+        "/api/v1/people".to_owned(),
+    ] {
+        let seen = expert.get(&path).await.to_string();
+        assert!(
+            !HERS.iter().any(|text| seen.contains(text)),
+            "{path}: {seen}"
+        );
+    }
+    let body = json!({ "login": "gundula", "password": "a password that gundula chose" });
+    let nobody = world.with("");
+    let session = nobody.ask(Method::POST, "/api/v1/sessions", &body).await;
+    assert_eq!(session.status, 401);
+    world.ledger_verifies("expert").await;
+    let export = world.path("export");
+    let line = format!("ledger export {}", export.display());
+    world.say_as("expert", &line).await.is(0, "exported");
+    assert_eq!(files_with(&export, "Ganzweg"), [] as [&str; 0]);
+    fs::remove_dir_all(export).unwrap();
+}
+
+/// What can be found of what others wrote, and how: by the whole name or login, in any case.
+#[tokio::test]
+async fn free_text_of_others_is_found_by_name_and_left() {
+    let world = World::acme().await;
+    world.reviewed("1.0").await;
+    let add = "user add gundula --name 'Gundula Ganzweg'";
+    world
+        .check_as(&[
+            ("administrator", add, 0, "first password"),
+            (
+                "risk",
+                "hold set model/triage --reason 'GUNDULA GANZWEG against Acme'",
+                0,
+                "hold.set",
+            ),
+            (
+                "risk",
+                "hold set model/triage --reason 'the undulating gundulas'",
+                0,
+                "hold.set",
+            ),
+            (
+                "administrator",
+                "user suspend gundula --reason 'gundula left'",
+                0,
+                "suspended",
+            ),
+        ])
+        .await;
+    let found = world
+        .say_as("administrator", "erase gundula --texts --json")
+        .await
+        .json();
+    let found = found["named_in"].as_array().unwrap();
+    assert_eq!(found.len(), 1, "{found:?}");
+    let path = format!("/api/v1/ledger/entries/{}", found[0]);
+    let entry = world.person("expert").await.get(&path).await;
+    assert!(entry.to_string().contains("lumos.hold.set.v1"), "{entry:#}");
+}
