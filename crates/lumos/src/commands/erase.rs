@@ -15,7 +15,8 @@ pub(super) async fn run(erase: Erase, remote: &Remote, out: &Out) -> Result<Said
         person(remote, &erase.person).await?
     );
     let Some(reason) = erase.reason else {
-        out.say(&remote.get(&format!("{path}?texts={}", erase.texts)).await?);
+        let texts = erase.texts.to_string();
+        out.say(&remote.look_up(&path, &[("texts", &texts)]).await?);
         return Ok(Said::Yes);
     };
     let body = json!({ "reason": reason });
