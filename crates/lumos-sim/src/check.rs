@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     convert::Infallible,
+    path::PathBuf,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -63,6 +64,32 @@ impl World {
             streams: streams(&entries)?,
             moves: self.moves(),
         })
+    }
+
+    /// The files of the data directory in which `text` stands.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn files_with(&self, text: &str) -> Result<Vec<PathBuf>> {
+        let mut folders = vec![self.outside.data()];
+        let mut found = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder)? {
+                let path = entry?.path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let bytes = std::fs::read(&path)?;
+                if bytes
+                    .windows(text.len())
+                    .any(|part| part == text.as_bytes())
+                {
+                    found.push(path);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// The database holds what its head says, and an export of it verifies offline.

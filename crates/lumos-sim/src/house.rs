@@ -70,7 +70,7 @@ pub async fn found(door: &Door) -> Result<()> {
     Ok(())
 }
 
-fn person(login: &str) -> Result<PersonId, ParseIdError> {
+pub(crate) fn person(login: &str) -> Result<PersonId, ParseIdError> {
     format!("p-{login}").parse()
 }
 
@@ -104,7 +104,7 @@ fn rules() -> Result<Vec<Command>> {
             "administrator",
             &[Read, ManagePeople, ManageModels, Govern, PublishPolicy],
         ),
-        ("compliance-officer", &[Read, Revoke]),
+        ("compliance-officer", &[Read, Revoke, Govern]),
         ("domain-expert", &[Read]),
         ("model-developer", &[Read, Submit]),
     ];

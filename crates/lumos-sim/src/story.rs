@@ -9,10 +9,11 @@ use lumos_domain::{
     command::Command,
     facts::Cause,
     id::{Environment, ReleaseId, ReviewId},
+    proposal::Governed,
     review::Sign,
     words::Verdict,
 };
-use lumos_engine::{Door, DoorError, Request, ports::Clock as _, secret::Sealer};
+use lumos_engine::{Door, DoorError, Request, ports::Clock as _, secret::Sealer, views};
 use serde_json::json;
 
 use crate::{house, world::Outside};
@@ -50,6 +51,22 @@ const EXPIRING: &[Step] = &[
     Step::Sign("administrator", "2"),
 ];
 
+/// The ordinary story; then the developer leaves, is erased when the last period ends, and everything else goes on.
+const ERASING: &[Step] = &[
+    Step::Publish("1", PROMPTS[0]),
+    Step::Claim("1"),
+    Step::Sign("compliance", "1"),
+    Step::Sign("expert", "1"),
+    Step::Publish("2", PROMPTS[1]),
+    Step::Claim("2"),
+    Step::Revoke("2"),
+    Step::Suspend("developer"),
+    Step::Erase("developer"),
+    Step::Confirm("compliance"),
+    Step::Days(3_700),
+    Step::Erased("developer"),
+];
+
 #[derive(Debug, Clone, Copy)]
 enum Step {
     /// A version appears in the registry, with this prompt.
@@ -64,6 +81,14 @@ enum Step {
     Reviewed(&'static str),
     /// So many days pass.
     Days(i64),
+    /// An account may act no more.
+    Suspend(&'static str),
+    /// It is asked that its person be erased.
+    Erase(&'static str),
+    /// Somebody confirms what waits for a second person.
+    Confirm(&'static str),
+    /// The person is erased.
+    Erased(&'static str),
 }
 
 /// How far the people are. Outlives every process.
@@ -96,6 +121,12 @@ impl Story {
     #[must_use]
     pub const fn expiring() -> Self {
         Self::of(EXPIRING, "2")
+    }
+
+    /// A developer who leaves and is erased; no approval outlives the years that takes.
+    #[must_use]
+    pub const fn erasing() -> Self {
+        Self::of(ERASING, "none")
     }
 
     const fn of(steps: &'static [Step], holds: &'static str) -> Self {
@@ -147,6 +178,14 @@ pub(crate) async fn attempt(door: &Door, outside: &Outside, story: &Story) -> Re
                 None => Came::Waits(format!("version {version} is not under review")),
             });
         }
+        Step::Erased(login) => {
+            let person = house::person(login)?;
+            let erased = door.ask(|world| Ok(world.person(&person)?.erased)).await;
+            return Ok(match erased {
+                Ok(true) => Came::Done,
+                _ => Came::Waits(format!("{login} is not erased")),
+            });
+        }
         Step::Days(days) => {
             let then = outside.clock.now() + SignedDuration::from_hours(24 * days);
             outside.clock.reach(then);
@@ -169,6 +208,9 @@ pub(crate) async fn attempt(door: &Door, outside: &Outside, story: &Story) -> Re
             }
             ("compliance", revoke(version)?)
         }
+        Step::Suspend(login) => ("administrator", leave(login, false)?),
+        Step::Erase(login) => ("administrator", leave(login, true)?),
+        Step::Confirm(login) => (login, confirm(door, outside).await?),
     };
     let Some(command) = command else {
         return Ok(Came::Waits(
@@ -262,6 +304,31 @@ fn revoke(version: &str) -> Result<Unsealed> {
         review,
         cause: Cause::Person,
         reason: Some(sealer.seal("a recall")),
+    })))
+}
+
+/// Suspends somebody, or asks that they be erased.
+fn leave(login: &str, for_ever: bool) -> Result<Unsealed> {
+    let person = house::person(login)?;
+    Ok(Some(Box::new(move |sealer| {
+        let reason = sealer.seal("left");
+        match for_ever {
+            false => Command::SuspendPerson { person, reason },
+            true => Governed::ErasePerson { person, reason }.into(),
+        }
+    })))
+}
+
+/// Confirms what waits; none while nothing does.
+async fn confirm(door: &Door, outside: &Outside) -> Result<Unsealed> {
+    let now = outside.clock.now();
+    let waiting = views::proposals::waiting(&*door.ports().store, now).await?;
+    let Some(row) = waiting.into_iter().next() else {
+        return Ok(None);
+    };
+    let proposal = row.proposal;
+    Ok(Some(Box::new(move |_| Command::ConfirmProposal {
+        proposal,
     })))
 }
 

@@ -283,6 +283,13 @@ async fn says(app: &App, change: &Governed) -> Result<String, Problem> {
             "publish version {} of bundle {} ({})",
             bundle.version, bundle.name, bundle.digest
         ),
+        other => says_of_the_rest(app, other).await?,
+    })
+}
+
+/// The same, of systems and of how long names stay readable.
+async fn says_of_the_rest(app: &App, change: &Governed) -> Result<String, Problem> {
+    Ok(match change {
         Governed::DefineSystem(define) => format!(
             "define system {}, and how it goes on when LUMOS cannot be reached",
             define.system
@@ -303,5 +310,7 @@ async fn says(app: &App, change: &Governed) -> Result<String, Problem> {
             name(app, person).await?,
             app.unseal(reason).await?
         ),
+        // Each has its sentence; one that had none would at least say everything.
+        other => serde_json::to_string(other).unwrap_or_default(),
     })
 }

@@ -97,6 +97,47 @@ fn what_is_measured_by_an_approval_is_renewed_when_that_ends() {
     );
 }
 
+/// Writes at the end of the story that are about the erasure, and some before.
+const LEAVING: usize = 24;
+
+/// Somebody is erased once in effect, whichever of its writes goes wrong: their name in the registry's claims is in no
+/// file any more, the entry that says so is there once, and everything is rebuilt without it.
+#[test]
+fn an_erasure_happens_once_whatever_becomes_of_its_writes() {
+    let told = |plan: Plan| -> Result<(Shape, Vec<&'static str>)> {
+        let mut world = World::with(Story::erasing(), plan, None)?;
+        world.live()?;
+        let shape = world.check()?;
+        let happened = &shape.streams["person/developer"];
+        let count = |kind: &str| happened.iter().filter(|event| event.contains(kind)).count();
+        ensure!(
+            (count("erasure.requested"), count("erasure.carried_out")) == (1, 1),
+            "{happened:#?}"
+        );
+        let left = world.files_with("dev@acme.example")?;
+        ensure!(left.is_empty(), "{left:?}");
+        Ok((shape, world.plan().writes()))
+    };
+    let (shape, writes) = told(Plan::default()).unwrap();
+    let mut wrong = Vec::new();
+    for (n, kind) in writes.iter().enumerate().skip(writes.len() - LEAVING) {
+        for (fault, after) in [
+            (Fault::Failed, After::Returned),
+            (Fault::Persisted, After::Returned),
+            (Fault::Failed, After::Died),
+            (Fault::Persisted, After::Died),
+        ] {
+            let again = told(Plan::new([(n, fault, after)]));
+            if let Err(error) = again.and_then(|(now, _)| same(&now, &shape)) {
+                wrong.push(format!(
+                    "write {n} ({kind}) {fault:?}, {after:?}: {error:#}"
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// Faults drawn from a seed: how many, which, and what follows on each.
 fn drawn(seed: u64) -> Plan {
     let mut numbers = Numbers::new(!seed);
