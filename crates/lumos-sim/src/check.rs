@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use lumos_domain::stream::Stream;
 use lumos_engine::{
     Door, LedgerEntry,
     ports::{Anchor as _, Clock as _, LedgerKey as _, Ports, Row, Store, StoredEntry, Value},
@@ -267,7 +268,11 @@ fn streams(entries: &[StoredEntry]) -> Result<BTreeMap<String, Vec<String>>> {
     for stored in entries {
         let entry = LedgerEntry::read(stored)?;
         if entry.event.kind() != "lumos.start.recorded.v1" {
-            let stream = entry.stream.to_string();
+            let stream = match &entry.stream {
+                // Its id is the hash of what it proposes, salts and all.
+                Stream::Proposal(_) => "proposal".to_owned(),
+                stream => stream.to_string(),
+            };
             by_stream.entry(stream).or_default().push(entry);
         }
     }

@@ -108,7 +108,7 @@ fn an_erasure_happens_once_whatever_becomes_of_its_writes() {
         let mut world = World::with(Story::erasing(), plan, None)?;
         world.live()?;
         let shape = world.check()?;
-        let happened = &shape.streams["person/developer"];
+        let happened = &shape.streams["person/p-developer"];
         let count = |kind: &str| happened.iter().filter(|event| event.contains(kind)).count();
         ensure!(
             (count("erasure.requested"), count("erasure.carried_out")) == (1, 1),
