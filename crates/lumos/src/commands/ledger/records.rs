@@ -98,7 +98,13 @@ impl Made {
                 version: entry.version,
                 kind: entry.event.kind(),
                 bytes,
-                projections: views::project(&entry.stream, &entry.event, entry.time, &self.facts),
+                projections: views::project(
+                    &entry.stream,
+                    &entry.actor,
+                    &entry.event,
+                    entry.time,
+                    &self.facts,
+                ),
                 stream: entry.stream,
             });
         }
@@ -107,6 +113,7 @@ impl Made {
             reads: Vec::new(),
             entries: new,
             sealed: Vec::new(),
+            erase: Vec::new(),
         };
         self.handle.block_on(self.store.append(append))?;
         Ok(())
