@@ -1,8 +1,12 @@
-//! Why a data directory could not be opened. What fails later is a `PortError` of the engine.
+//! Why a store could not be opened. What fails later is a `PortError` of the engine.
 
 use std::path::PathBuf;
 
-/// Why a data directory could not be opened.
+use lumos_engine::ports::PortError;
+
+use crate::postgres::{Hazard, listed};
+
+/// Why a store could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -34,6 +38,40 @@ pub enum OpenError {
         #[source]
         source: rusqlite::Error,
     },
+    /// The PostgreSQL server cannot be reached, or refused.
+    #[error("opening the database: {doing}")]
+    Postgres {
+        /// What we were doing.
+        doing: String,
+        /// Why it failed.
+        #[source]
+        source: PortError,
+    },
+    /// The address of the database cannot be used.
+    #[error("reading the address of the database: {problem}")]
+    Address {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The server or the database is of a kind that cannot hold a ledger.
+    #[error("opening the database: {problem}")]
+    Unfit {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A power cut or a fail-over could lose entries that were acknowledged.
+    #[error("opening the database: it may lose acknowledged entries: {}", listed(hazards))]
+    MayLose {
+        /// Which settings of the server make it so.
+        hazards: Vec<Hazard>,
+    },
+    /// Tables are missing, and this role may not make them.
+    #[error("opening the database: its tables are not those of this version, and this role may not change them")]
+    NotMigrated {
+        /// What the server said.
+        #[source]
+        source: PortError,
+    },
     /// A newer version of LUMOS wrote it.
     #[error(
         "opening the database: it has schema version {found}, this version knows up to {known}"
@@ -63,7 +101,11 @@ impl OpenError {
         match self {
             Self::InUse { .. } => "data-dir-in-use",
             Self::Unusable { .. } => "data-dir-unusable",
-            Self::Database { .. } => "database-failed",
+            Self::Database { .. } | Self::Postgres { .. } => "database-failed",
+            Self::Address { .. } => "database-address",
+            Self::Unfit { .. } => "database-unfit",
+            Self::MayLose { .. } => "database-may-lose",
+            Self::NotMigrated { .. } => "database-not-migrated",
             Self::Newer { .. } => "data-dir-newer",
             Self::Head { .. } => "ledger-head-damaged",
         }

@@ -4,12 +4,17 @@
 pub mod anchor;
 pub mod blobs;
 mod durable;
+mod edge;
 mod error;
 mod lock;
+pub mod postgres;
+mod ready;
+mod rebuild;
 pub mod sqlite;
 
 pub use anchor::FileAnchor;
 pub use blobs::DirBlobs;
 pub use error::OpenError;
 pub use lock::DirLock;
+pub use postgres::{PostgresBlobs, PostgresSettings, PostgresStore};
 pub use sqlite::SqliteStore;

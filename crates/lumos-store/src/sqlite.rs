@@ -22,8 +22,7 @@ use lumos_ledger::{Frontier, Hash};
 use rusqlite::{Connection, OptionalExtension as _};
 use tokio::sync::watch;
 
-use crate::{OpenError, durable, lock::DirLock};
-use append::Ready;
+use crate::{OpenError, durable, lock::DirLock, ready::Ready};
 use queue::Queue;
 use readers::Readers;
 use value::ValueError;

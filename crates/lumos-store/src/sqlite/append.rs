@@ -1,12 +1,8 @@
 //! One append inside the writer's transaction: the read set, the entries, what projections make of them.
 //! It knows nothing of batches, commits or callers.
 
-use lumos_domain::{
-    seal::{Sealed, SealedValue},
-    stream::Stream,
-};
-use lumos_engine::ports::{Append, AppendError, Appended, PortError, Statement};
-use lumos_ledger::{Hash, entry::MAX_STREAM_VERSION, tile::MAX_ENTRY, tree};
+use lumos_engine::ports::{AppendError, Appended, Statement};
+use lumos_ledger::Hash;
 use rusqlite::{Connection, OptionalExtension as _, ffi};
 
 use super::{
@@ -14,31 +10,7 @@ use super::{
     value::{self, ValueError},
     writer::JobError,
 };
-
-/// An append made ready on the caller's side, so that the one writer hashes and formats nothing.
-pub(super) struct Ready {
-    command_id: String,
-    reads: Vec<Seen>,
-    entries: Vec<ReadyEntry>,
-    sealed: Vec<SealedValue>,
-    erase: Vec<Sealed>,
-}
-
-struct Seen {
-    stream: Stream,
-    name: String,
-    version: u64,
-}
-
-struct ReadyEntry {
-    stream: Stream,
-    name: String,
-    version: u64,
-    kind: &'static str,
-    bytes: Vec<u8>,
-    leaf: Hash,
-    projections: Vec<Statement>,
-}
+use crate::ready::{self, Ready, ReadyEntry};
 
 /// What an append did, to be kept once its transaction is.
 pub(super) struct Done {
@@ -48,42 +20,6 @@ pub(super) struct Done {
 }
 
 impl Ready {
-    /// Names and hashes everything, and refuses what no ledger could hold.
-    pub(super) fn new(append: Append) -> Result<Self, AppendError> {
-        let reads = append.reads.into_iter().map(|(stream, version)| Seen {
-            name: stream.to_string(),
-            stream,
-            version,
-        });
-        let entries = append.entries.into_iter().map(|entry| {
-            if entry.bytes.len() > MAX_ENTRY {
-                let size = entry.bytes.len();
-                return Err(refused(format!(
-                    "an entry of {size} bytes is over {MAX_ENTRY}"
-                )));
-            }
-            if !(1..=MAX_STREAM_VERSION).contains(&entry.version) {
-                return Err(refused(format!("{} is no stream version", entry.version)));
-            }
-            Ok(ReadyEntry {
-                name: entry.stream.to_string(),
-                leaf: tree::leaf_hash(&entry.bytes),
-                stream: entry.stream,
-                version: entry.version,
-                kind: entry.kind,
-                bytes: entry.bytes,
-                projections: entry.projections,
-            })
-        });
-        Ok(Self {
-            command_id: append.command_id.to_string(),
-            reads: reads.collect(),
-            entries: entries.collect::<Result<_, AppendError>>()?,
-            sealed: append.sealed,
-            erase: append.erase,
-        })
-    }
-
     /// Compares the read set with what is there, and writes nothing: a conflict leaves nothing behind to
     /// undo. A command that was done before is answered, whatever became of its read set since.
     pub(super) fn check(
@@ -99,7 +35,7 @@ impl Ready {
             if now != seen.version {
                 return match landed(connection, &self.command_id)? {
                     Some(appended) => Ok(Some(appended)),
-                    None => Err(conflict(&seen.stream, seen.version, now)),
+                    None => Err(ready::conflict(&seen.stream, seen.version, now).into()),
                 };
             }
         }
@@ -169,21 +105,6 @@ impl Ready {
         }
         landed(connection, &self.command_id)
     }
-
-    /// Whether it takes values away.
-    pub(super) const fn erases(&self) -> bool {
-        !self.erase.is_empty()
-    }
-
-    fn count(&self) -> u64 {
-        self.entries.len() as u64
-    }
-
-    /// The version that each stream has once this is written.
-    pub(super) fn versions(&self) -> impl Iterator<Item = (String, u64)> {
-        let entries = self.entries.iter();
-        entries.map(|entry| (entry.name.clone(), entry.version))
-    }
 }
 
 impl ReadyEntry {
@@ -204,7 +125,7 @@ impl ReadyEntry {
         };
         if moved == 0 {
             let now = self::version(connection, &self.name)?;
-            return Err(conflict(&self.stream, self.version - 1, now));
+            return Err(ready::conflict(&self.stream, self.version - 1, now).into());
         }
         connection
             .prepare_cached(
@@ -279,16 +200,4 @@ fn is_taken(error: &rusqlite::Error) -> bool {
                 | ffi::SQLITE_CONSTRAINT_ROWID
         )
     })
-}
-
-fn conflict(stream: &Stream, seen: u64, now: u64) -> JobError {
-    JobError::Append(AppendError::Conflict {
-        stream: stream.clone(),
-        seen,
-        now,
-    })
-}
-
-fn refused(problem: String) -> AppendError {
-    AppendError::Store(PortError::new("appending to the ledger", problem))
 }

@@ -4,15 +4,7 @@ use lumos_ledger::{Frontier, Hash, tree};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::writer::JobError;
-use crate::OpenError;
-
-/// Entries at the end of the ledger that are hashed again at each start. Bounded, so that a start takes
-/// as long over a million entries as over a thousand; the whole is checked by `lumos ledger verify`.
-const EDGE: u64 = 512;
-
-/// Bytes of a hash in a stored frontier, and of the size before them (`Frontier::to_bytes`).
-const HASH: usize = Hash::SIZE;
-const SIZE: usize = 8;
+use crate::{OpenError, edge};
 
 /// The frontier as stored, whose size is that of the head row.
 pub(super) fn load(connection: &Connection) -> Result<Frontier, JobError> {
@@ -53,23 +45,11 @@ pub(super) fn check(connection: &Connection) -> Result<(), OpenError> {
             frontier.size()
         )));
     }
-    let bytes = frontier.to_bytes();
-    let mut end = frontier.size();
-    // The frontier holds one hash per set bit of the size, largest subtree first: walked from the right.
-    for stored in bytes[SIZE..].rchunks_exact(HASH) {
-        let width = 1_u64 << end.trailing_zeros();
-        if width > EDGE {
-            break;
+    for subtree in edge::subtrees(&frontier) {
+        let leaves = leaves_from_bytes(connection, subtree.start, subtree.end)?;
+        if *tree::root(&leaves).as_bytes() != subtree.root {
+            return Err(head(edge::contradiction(&subtree)));
         }
-        let start = end - width;
-        let leaves = leaves_from_bytes(connection, start, end)?;
-        if tree::root(&leaves).as_bytes() != stored {
-            return Err(head(format!(
-                "entries {start} to {} do not hash to the stored frontier",
-                end - 1
-            )));
-        }
-        end = start;
     }
     Ok(())
 }

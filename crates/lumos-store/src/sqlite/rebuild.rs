@@ -9,16 +9,12 @@ use super::{
     append::project,
     writer::{JobError, Work},
 };
+use crate::rebuild::may_be_wiped;
 
 const DOING: &str = "rebuilding the tables beside the ledger";
 
 /// Entries that are replayed in one transaction.
 const CHUNK: u32 = 512;
-
-/// The tables that are the ledger itself, and so never made from it.
-const LEDGER: &[&str] = &[
-    "entries", "streams", "kinds", "head", "commands", "sealed", "meta",
-];
 
 impl SqliteStore {
     /// Empties `tables`, in this order, and runs over every entry what `meaning` says it means. While it
@@ -73,16 +69,6 @@ impl SqliteStore {
             .map(|_| ())
             .map_err(|error| error.into_port(DOING))
     }
-}
-
-/// Names go into the statement as they are, so they are plain words and none of the ledger's own.
-fn may_be_wiped(name: &str) -> bool {
-    !LEDGER.contains(&name)
-        && name.starts_with(|first: char| first.is_ascii_lowercase())
-        && name
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-        && !name.starts_with("sqlite_")
 }
 
 /// One transaction of a rebuild.

@@ -11,8 +11,8 @@ use lumos_ledger::{Frontier, Hash, tree};
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::watch;
 
-use super::{append::Ready, erase, head, rebuild, value, versions::Versions};
-use crate::lock::DirLock;
+use super::{erase, head, rebuild, value, versions::Versions};
+use crate::{lock::DirLock, ready::Ready};
 
 /// What the writer is asked to do.
 pub(super) enum Work {
@@ -259,7 +259,9 @@ impl Writer {
                     pending.state.frontier.append(*leaf);
                 }
                 if !done.appended.repeated {
-                    pending.versions.extend(append.versions());
+                    let versions = append.versions();
+                    let versions = versions.map(|(stream, version)| (stream.to_owned(), version));
+                    pending.versions.extend(versions);
                     pending.state.scrub_owed |= append.erases();
                 }
                 pending.leaves.extend(done.leaves);

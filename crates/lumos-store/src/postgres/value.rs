@@ -1,0 +1,124 @@
+//! The engine's values as PostgreSQL's, and back. Each parameter is sent with the type of its value, so that one
+//! text means the same in both databases: PostgreSQL alone would guess it from where it stands.
+
+use deadpool_postgres::ClientWrapper;
+use lumos_engine::ports::{Row, Value};
+use tokio_postgres::{
+    Statement as Prepared,
+    types::{IsNull, ToSql, Type, private::BytesMut, to_sql_checked},
+};
+
+use super::failure::Failure;
+
+/// A value and the index that stands for [`Value::Index`].
+#[derive(Debug)]
+pub(super) struct Bound<'a>(&'a Value, i64);
+
+type Encoded = Result<IsNull, Box<dyn std::error::Error + Sync + Send>>;
+
+impl ToSql for Bound<'_> {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Encoded {
+        match self.0 {
+            Value::Null => Ok(IsNull::Yes),
+            Value::Int(number) => number.to_sql(ty, out),
+            Value::Text(text) => text.to_sql(ty, out),
+            Value::Bytes(bytes) => bytes.to_sql(ty, out),
+            Value::Index => self.1.to_sql(ty, out),
+        }
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}
+
+/// The type a parameter is sent with; a null has that of where it stands.
+fn type_of(value: &Value) -> Type {
+    match value {
+        Value::Null => Type::UNKNOWN,
+        Value::Int(_) | Value::Index => Type::INT8,
+        Value::Text(_) => Type::TEXT,
+        Value::Bytes(_) => Type::BYTEA,
+    }
+}
+
+/// Prepares `sql` for parameters like these, once per connection.
+pub(super) async fn prepare(
+    client: &ClientWrapper,
+    sql: &str,
+    params: &[Value],
+) -> Result<Prepared, Failure> {
+    let wanted = highest(sql);
+    if wanted != params.len() {
+        return Err(Failure::Statement(format!(
+            "the statement has use for {wanted} parameters, there are {}",
+            params.len()
+        )));
+    }
+    let types: Vec<Type> = params.iter().map(type_of).collect();
+    Ok(client.prepare_typed_cached(sql, &types).await?)
+}
+
+/// The highest number of a parameter in `sql`, such as 3 for `$3`.
+fn highest(sql: &str) -> usize {
+    let number = |rest: &str| {
+        let digits = rest.find(|c: char| !c.is_ascii_digit());
+        rest[..digits.unwrap_or(rest.len())].parse().unwrap_or(0)
+    };
+    sql.split('$').skip(1).map(number).max().unwrap_or(0)
+}
+
+/// The parameters as they are sent; `index` stands for [`Value::Index`].
+pub(super) fn bound(params: &[Value], index: Option<i64>) -> Result<Vec<Bound<'_>>, Failure> {
+    if index.is_none() && params.contains(&Value::Index) {
+        let problem = "the index of an entry is known only beside an entry";
+        return Err(Failure::Statement(problem.to_owned()));
+    }
+    let index = index.unwrap_or_default();
+    Ok(params.iter().map(|value| Bound(value, index)).collect())
+}
+
+/// The columns of one row.
+pub(super) fn row(row: &tokio_postgres::Row) -> Result<Row, Failure> {
+    let columns = row.columns().iter().enumerate();
+    let values = columns.map(|(at, column)| value(row, at, column.type_()));
+    values.collect::<Result<_, _>>().map(Row)
+}
+
+fn value(row: &tokio_postgres::Row, at: usize, ty: &Type) -> Result<Value, Failure> {
+    let text = |text: Option<String>| text.map_or(Value::Null, Value::Text);
+    let int = |number: Option<i64>| number.map_or(Value::Null, Value::Int);
+    Ok(match *ty {
+        Type::INT8 => int(row.try_get(at)?),
+        Type::INT4 => int(row.try_get::<_, Option<i32>>(at)?.map(i64::from)),
+        Type::INT2 => int(row.try_get::<_, Option<i16>>(at)?.map(i64::from)),
+        Type::BOOL => int(row.try_get::<_, Option<bool>>(at)?.map(i64::from)),
+        Type::TEXT | Type::VARCHAR | Type::NAME | Type::UNKNOWN => text(row.try_get(at)?),
+        Type::BYTEA => row
+            .try_get::<_, Option<Vec<u8>>>(at)?
+            .map_or(Value::Null, Value::Bytes),
+        _ => {
+            let problem = format!("column {at} has type `{ty}`, which not both databases know");
+            return Err(Failure::Statement(problem));
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_counted_by_their_number() {
+        for (sql, count) in [
+            ("SELECT 1", 0),
+            ("SELECT $1", 1),
+            ("SELECT $2, $1, $2", 2),
+            ("SELECT $12, $3", 12),
+        ] {
+            assert_eq!(highest(sql), count, "{sql}");
+        }
+    }
+}
