@@ -44,6 +44,11 @@ const PEERS: &[Peer] = &[
         name: "openssl",
         source: Source::System(&["openssl"]),
     },
+    // The database of several replicas. Its programs are wanted, each test runs a server of its own.
+    Peer {
+        name: "postgresql",
+        source: Source::System(&["postgresql", "procps", "util-linux"]),
+    },
     // The browser of the page tests, driven by `npm`'s playwright-core.
     Peer {
         name: "chromium",

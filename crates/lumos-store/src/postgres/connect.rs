@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use deadpool_postgres::{
-    ClientWrapper, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
 };
 use rustls::{ClientConfig, RootCertStore, pki_types::{CertificateDer, pem::PemObject as _}};
 use tokio_postgres::{
@@ -68,8 +68,7 @@ impl Use {
                  -c lock_timeout=10s -c idle_in_transaction_session_timeout=10s -c statement_timeout=0"
             }
             Self::Read => {
-                "-c default_transaction_isolation=read\\ committed -c default_transaction_read_only=on \
-                 -c statement_timeout=60s"
+                "-c default_transaction_isolation=read\\ committed -c statement_timeout=60s"
             }
         }
     }
@@ -135,7 +134,11 @@ impl Address {
             Some(tls) => Manager::from_config(config, tls.clone(), how),
             None => Manager::from_config(config, NoTls, how),
         };
-        let pool = Pool::builder(manager)
+        let mut builder = Pool::builder(manager);
+        if purpose == Use::Read {
+            builder = builder.post_create(Hook::async_fn(|client, _| Box::pin(read_only(client))));
+        }
+        let pool = builder
             .max_size(max)
             .wait_timeout(Some(WAIT))
             .create_timeout(Some(REACH * 2))
@@ -153,6 +156,12 @@ impl Address {
         let object = object.map_err(OpenError::postgres("connecting to it"))?;
         Ok(Object::take(object))
     }
+}
+
+/// Not a startup option: a server that may be written to is told from a standby by what its sessions begin with.
+async fn read_only(client: &ClientWrapper) -> Result<(), HookError> {
+    let sql = "SET default_transaction_read_only = on";
+    client.batch_execute(sql).await.map_err(HookError::Backend)
 }
 
 fn is_local(host: &Host) -> bool {

@@ -6,6 +6,7 @@ use lumos_engine::ports::{AppendError, Appended, Statement, Store, Value};
 use lumos_ledger::tree::EMPTY_ROOT;
 use tokio::{runtime::Handle, sync::watch};
 
+use crate::cluster::Cluster;
 use crate::world::{
     append, check_whole, entry, id, open, stream, with_erased, with_login, with_sealed,
 };
@@ -31,6 +32,18 @@ macro_rules! contract {
                     let dir = tempfile::tempdir().unwrap();
                     super::$name(&super::open(&dir)).await;
                 }
+            )*
+        }
+
+        /// Where other replicas may append as well: a server for all of them, a database for each.
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn real_postgres() {
+            let Some(cluster) = Cluster::start() else { return };
+            $(
+                println!(stringify!($name));
+                let store = cluster.open(&cluster.database()).await;
+                $name(&store).await;
+                drop(store);
             )*
         }
     };

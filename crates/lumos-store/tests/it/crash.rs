@@ -8,57 +8,104 @@ use std::{
 };
 
 use lumos_engine::ports::Store;
-use lumos_store::SqliteStore;
+use lumos_store::{PostgresSettings, PostgresStore, SqliteStore};
 
-use crate::world::{SCHEMA, append, check_whole, id, open, stream, with_login};
+use crate::{
+    cluster::Cluster,
+    world::{SCHEMA, append, check_whole, id, open, stream, with_login},
+};
 
-/// Kills in an ordinary run, and per data directory in a long one.
+/// Kills in an ordinary run, and per ledger in a long one.
 const KILLS: u64 = 30;
 
 /// Callers at once in the process that is killed.
 const CLIENTS: u64 = 8;
 
-/// Says to the process that is killed where to write.
-const DIR: &str = "LUMOS_TEST_STORE_DIR";
+/// Says to the process that is killed where to write: a directory, or the address of a database.
+const PLACE: &str = "LUMOS_TEST_STORE";
+
+/// What was answered: a command, its first entry, how many it has.
+type Answers = Vec<(String, u64, u64)>;
+
+/// When to kill, by the number of answers seen: the same in each run.
+struct Moments(u64);
+
+impl Moments {
+    const fn new() -> Self {
+        Self(0x9e37_79b9_7f4a_7c15)
+    }
+
+    fn next(&mut self) -> u64 {
+        // Numerical Recipes' generator: any spread will do.
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        1 + (self.0 >> 33) % 150
+    }
+}
+
+fn kills() -> u64 {
+    env("LUMOS_SOAK_KILLS").map_or(KILLS, |count| count.parse().unwrap())
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_answered_survives_a_kill() {
-    let kills = env("LUMOS_SOAK_KILLS").map_or(KILLS, |count| count.parse().unwrap());
-    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let (kills, mut moments) = (kills(), Moments::new());
     let mut done = 0;
     while done < kills {
         let dir = tempfile::tempdir().unwrap();
         let mut answered = Vec::new();
         for _ in 0..KILLS.min(kills - done) {
-            // Numerical Recipes' generator: any spread will do, the same in each run.
-            random = random
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            answered.extend(write_and_kill(dir.path(), 1 + (random >> 33) % 150));
-            let store = open(&dir);
-            let size = check_whole(&store).await;
-            let logins = store
-                .query("SELECT login FROM logins", vec![])
-                .await
-                .unwrap();
-            let mut commands = 0;
-            for (command, first, count) in &answered {
-                let found = store.appended(&id(command)).await.unwrap().unwrap();
-                assert_eq!((found.first, found.count), (*first, *count), "{command}");
-                assert!(found.first + found.count <= size);
-                commands += 1;
-            }
-            // One login per append: at least those answered, at most one more per client and kill.
-            assert!(logins.len() >= commands);
+            let place = dir.path().to_str().unwrap();
+            answered.extend(write_and_kill(place, moments.next()));
+            all_is_there(&open(&dir), &answered).await;
             done += 1;
         }
     }
     assert_eq!(done, kills);
 }
 
+/// The same where the database goes on by itself, with what the killed process had begun.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn real_postgres_what_was_answered_survives_a_kill() {
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
+    let (kills, mut moments) = (kills(), Moments::new());
+    let mut done = 0;
+    while done < kills {
+        let database = cluster.database();
+        let mut answered = Vec::new();
+        for _ in 0..KILLS.min(kills - done) {
+            let place = cluster.url("lumos", &database);
+            answered.extend(write_and_kill(&place, moments.next()));
+            all_is_there(&cluster.open(&database).await, &answered).await;
+            done += 1;
+        }
+    }
+}
+
+async fn all_is_there(store: &dyn Store, answered: &Answers) {
+    let size = check_whole(store).await;
+    let logins = store
+        .query("SELECT login FROM logins", vec![])
+        .await
+        .unwrap();
+    let mut commands = 0;
+    for (command, first, count) in answered {
+        let found = store.appended(&id(command)).await.unwrap().unwrap();
+        assert_eq!((found.first, found.count), (*first, *count), "{command}");
+        assert!(found.first + found.count <= size);
+        commands += 1;
+    }
+    // One login per append: at least those answered, at most one more per client and kill.
+    assert!(logins.len() >= commands);
+}
+
 /// Starts this test binary again as a writer, and kills it once it was answered `after` times. Returns
 /// every answer it got.
-fn write_and_kill(dir: &Path, after: u64) -> Vec<(String, u64, u64)> {
+fn write_and_kill(place: &str, after: u64) -> Answers {
     #[expect(
         clippy::disallowed_methods,
         reason = "the test needs a process that it may kill"
@@ -66,7 +113,7 @@ fn write_and_kill(dir: &Path, after: u64) -> Vec<(String, u64, u64)> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "crash::writes_until_killed", "--ignored"])
         .arg("--nocapture")
-        .env(DIR, dir)
+        .env(PLACE, place)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -95,9 +142,18 @@ fn write_and_kill(dir: &Path, after: u64) -> Vec<(String, u64, u64)> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "the kill test runs it in a process of its own"]
 async fn writes_until_killed() {
-    let Some(dir) = env(DIR) else { return };
-    let store = SqliteStore::open(Path::new(&dir), SCHEMA).unwrap();
-    let clients = (0..CLIENTS).map(|client| write_for_ever(&store, client));
+    let Some(place) = env(PLACE) else { return };
+    let store: Box<dyn Store> = if place.starts_with("postgres://") {
+        let settings = PostgresSettings {
+            url: place,
+            owner_url: None,
+            accept_loss: false,
+        };
+        Box::new(PostgresStore::open(&settings, SCHEMA).await.unwrap())
+    } else {
+        Box::new(SqliteStore::open(Path::new(&place), SCHEMA).unwrap())
+    };
+    let clients = (0..CLIENTS).map(|client| write_for_ever(&*store, client));
     crate::contract::join_all(clients).await;
 }
 

@@ -7,11 +7,13 @@
     reason = "all of it is test; clippy knows that only of functions marked as one"
 )]
 
+mod cluster;
 mod contract;
 mod crash;
 mod damage;
 mod erase;
 mod files;
 mod notary;
+mod replicas;
 mod views;
 mod world;

@@ -1,0 +1,195 @@
+//! A PostgreSQL server of one test's own: made in a temporary folder, on loopback, run by an unprivileged user, and
+//! gone with the test. Each store gets a database of its own in it.
+
+use std::{
+    net::TcpListener,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use lumos_store::{PostgresSettings, PostgresStore};
+use tempfile::TempDir;
+
+use crate::world::SCHEMA;
+
+/// Who runs a server where the tests run as root, which PostgreSQL refuses.
+const USER: &str = "postgres";
+
+/// A running server.
+pub(crate) struct Cluster {
+    dir: TempDir,
+    bin: PathBuf,
+    port: u16,
+    databases: AtomicU32,
+}
+
+impl Cluster {
+    /// Starts a server, or says that there is none here: then the test returns.
+    pub(crate) fn start() -> Option<Self> {
+        Self::start_with("")
+    }
+
+    /// The same, with lines of its own in `postgresql.conf`.
+    pub(crate) fn start_with(settings: &str) -> Option<Self> {
+        let Some(bin) = bin() else {
+            println!("skipped: no PostgreSQL; run cargo xtask peers postgresql");
+            return None;
+        };
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o777)).unwrap();
+        let cluster = Self {
+            dir,
+            bin,
+            port: free_port(),
+            databases: AtomicU32::new(0),
+        };
+        let data = cluster.data();
+        let args = ["--auth=trust", "--username=lumos", "--encoding=UTF8"];
+        let rest = ["--locale=C", "--no-sync", "--pgdata"];
+        cluster.run("initdb", |c| c.args(args).args(rest).arg(&data));
+        let conf = data.join("lumos.conf");
+        let text = format!(
+            "port = {}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\n\
+             shared_buffers = 32MB\n{settings}\n",
+            cluster.port
+        );
+        std::fs::write(&conf, text).unwrap();
+        let include = format!("include '{}'\n", conf.display());
+        let main = data.join("postgresql.conf");
+        let text = std::fs::read_to_string(&main).unwrap() + &include;
+        std::fs::write(&main, text).unwrap();
+        cluster.up();
+        Some(cluster)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Starts the server and waits until it answers.
+    pub(crate) fn up(&self) {
+        let (data, log) = (self.data(), self.dir.path().join("log"));
+        let done = self.run("pg_ctl", |c| {
+            c.args(["--wait", "--silent", "start", "--pgdata"]);
+            c.arg(&data).arg("--log").arg(&log)
+        });
+        assert!(done, "{}", std::fs::read_to_string(&log).unwrap_or_default());
+    }
+
+    /// Kills every process of the server at once, as a power cut would: nothing is written any more.
+    pub(crate) fn kill(&self) {
+        let pid = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap();
+        let pid = pid.lines().next().unwrap().to_owned();
+        let children = output(command("pgrep").args(["-P", &pid]));
+        let children = String::from_utf8(children.stdout).unwrap();
+        let all = std::iter::once(pid.as_str()).chain(children.lines());
+        // The parent first, so that it starts nothing anew; a child may have ended meanwhile.
+        for pid in all {
+            output(command("kill").args(["-9", pid]));
+        }
+        while Path::new(&format!("/proc/{pid}")).exists() {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Runs a program of PostgreSQL's as who may; says whether it went well.
+    fn run(&self, program: &str, args: impl FnOnce(&mut Command) -> &mut Command) -> bool {
+        let path = self.bin.join(program);
+        let mut command = if is_root() {
+            let mut command = command("runuser");
+            command.args(["-u", USER, "--"]).arg(path);
+            command
+        } else {
+            command(path)
+        };
+        command.current_dir(self.dir.path());
+        // A server that keeps our output open would keep who reads it waiting.
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        args(&mut command).status().unwrap().success()
+    }
+
+    /// Runs SQL in a database, as the superuser.
+    pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
+        let mut psql = command(self.bin.join("psql"));
+        let port = self.port.to_string();
+        psql.args(["-h", "127.0.0.1", "-U", "lumos", "-p", &port, "-d", database]);
+        psql.args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-c", sql]);
+        let answer = output(&mut psql);
+        let problem = String::from_utf8_lossy(&answer.stderr);
+        assert!(answer.status.success(), "{sql}: {problem}");
+        String::from_utf8(answer.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Makes an empty database and says its name.
+    pub(crate) fn database(&self) -> String {
+        let number = self.databases.fetch_add(1, Ordering::Relaxed);
+        let name = format!("d{number}");
+        self.sql("postgres", &format!("CREATE DATABASE {name}"));
+        name
+    }
+
+    /// The address of a database, for a role that needs no password here.
+    pub(crate) fn url(&self, role: &str, database: &str) -> String {
+        format!("postgres://{role}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// How to open the database as its owner.
+    pub(crate) fn settings(&self, database: &str) -> PostgresSettings {
+        PostgresSettings {
+            url: self.url("lumos", database),
+            owner_url: None,
+            accept_loss: false,
+        }
+    }
+
+    /// A store with the test's tables.
+    pub(crate) async fn open(&self, database: &str) -> PostgresStore {
+        PostgresStore::open(&self.settings(database), SCHEMA)
+            .await
+            .unwrap()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let data = self.data();
+        self.run("pg_ctl", |c| {
+            c.args(["--silent", "--mode=immediate", "stop", "--pgdata"]).arg(&data)
+        });
+    }
+}
+
+/// Where PostgreSQL's programs are: of the versions that Debian keeps side by side the newest, or else on the path.
+fn bin() -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").ok();
+    let versions = versions.into_iter().flatten().filter_map(Result::ok);
+    let mut bins: Vec<_> = versions.map(|version| version.path().join("bin")).collect();
+    bins.retain(|bin| bin.join("initdb").exists());
+    bins.sort_unstable();
+    let newest = bins.pop();
+    newest.or_else(|| {
+        let asked = command("pg_config").arg("--bindir").output().ok()?;
+        let bin = PathBuf::from(String::from_utf8(asked.stdout).ok()?.trim());
+        bin.join("initdb").exists().then_some(bin)
+    })
+}
+
+fn is_root() -> bool {
+    output(command("id").arg("-u")).stdout == b"0\n"
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+fn output(command: &mut Command) -> Output {
+    command.output().unwrap()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the tests need a real database")]
+fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    Command::new(program)
+}
