@@ -60,13 +60,18 @@ pub enum OpenError {
         problem: String,
     },
     /// A power cut or a fail-over could lose entries that were acknowledged.
-    #[error("opening the database: it may lose acknowledged entries: {}", listed(hazards))]
+    #[error(
+        "opening the database: it may lose acknowledged entries: {}",
+        listed(hazards)
+    )]
     MayLose {
         /// Which settings of the server make it so.
         hazards: Vec<Hazard>,
     },
     /// Tables are missing, and this role may not make them.
-    #[error("opening the database: its tables are not those of this version, and this role may not change them")]
+    #[error(
+        "opening the database: its tables are not those of this version, and this role may not change them"
+    )]
     NotMigrated {
         /// What the server said.
         #[source]

@@ -32,8 +32,8 @@ use tokio_postgres::types::ToSql;
 use crate::{OpenError, ready::Ready};
 use appender::{Appender, Job, WAITING};
 pub use blobs::PostgresBlobs;
-use connect::{Address, Use};
 pub use connect::PostgresSettings;
+use connect::{Address, Use};
 use failure::Failure;
 pub use safety::Hazard;
 pub(crate) use safety::listed;
@@ -121,7 +121,8 @@ impl PostgresStore {
             let client = self.readers.get().await?;
             read(&client).await
         };
-        work.await.map_err(|failure: Failure| failure.into_port(doing))
+        work.await
+            .map_err(|failure: Failure| failure.into_port(doing))
     }
 
     async fn stored(
@@ -271,8 +272,7 @@ impl Store for PostgresStore {
                 Err(Failure::Refused { code, .. })
                     if attempts > 0 && code.code().starts_with("40") => {}
                 done => {
-                    return done
-                        .map_err(|failure| failure.into_port("changing operational state"));
+                    return done.map_err(|failure| failure.into_port("changing operational state"));
                 }
             }
         }

@@ -37,7 +37,9 @@ pub(super) const WAITING: usize = 1024;
 const TRANSACTION: Duration = Duration::from_secs(30);
 /// Pauses before a batch is tried again on a new connection, in milliseconds: as long as a server takes to start
 /// again or a standby to take over, and no longer than callers can wait.
-const PAUSES_MS: &[u64] = &[0, 50, 100, 200, 400, 800, 1_500, 1_500, 1_500, 1_500, 1_500, 1_500];
+const PAUSES_MS: &[u64] = &[
+    0, 50, 100, 200, 400, 800, 1_500, 1_500, 1_500, 1_500, 1_500, 1_500,
+];
 
 const VERSIONS: &str = "SELECT stream, version FROM streams WHERE stream = ANY($1)";
 const LANDED: &str = "SELECT command_id, first, count FROM commands WHERE command_id = ANY($1)";
@@ -159,7 +161,9 @@ impl Appender {
             error => Failure::Unfit(error.to_string()),
         };
         let client = self.address.connect(Use::Append).await.map_err(unfit)?;
-        safety::check(&client, self.accept_loss).await.map_err(unfit)?;
+        safety::check(&client, self.accept_loss)
+            .await
+            .map_err(unfit)?;
         Ok(client)
     }
 
@@ -200,7 +204,10 @@ impl Appender {
                 _ => Failure::Again,
             })?;
         }
-        let leaves: Vec<Hash> = writes.iter().flat_map(|(append, _)| leaves(append)).collect();
+        let leaves: Vec<Hash> = writes
+            .iter()
+            .flat_map(|(append, _)| leaves(append))
+            .collect();
         if !leaves.is_empty() {
             rows::finish(client, before, &ledger.frontier, &leaves).await?;
         } else if self.unknown {
@@ -231,11 +238,7 @@ impl Appender {
     }
 
     /// Writes one append in a savepoint; its own failure leaves what was written before it alone.
-    async fn carefully(
-        &self,
-        client: &ClientWrapper,
-        write: (&Ready, u64),
-    ) -> Result<(), Failure> {
+    async fn carefully(&self, client: &ClientWrapper, write: (&Ready, u64)) -> Result<(), Failure> {
         client.batch_execute("SAVEPOINT job").await?;
         match rows::write(client, &[write], &self.kinds).await {
             Ok(()) => Ok(client.batch_execute("RELEASE job").await?),
@@ -273,13 +276,19 @@ fn leaves(append: &Ready) -> impl Iterator<Item = Hash> {
 async fn lock(client: &ClientWrapper, batch: &[Ready]) -> Result<Ledger, Failure> {
     let streams: BTreeSet<&str> = batch.iter().flat_map(names).collect();
     let streams: Vec<&str> = streams.into_iter().collect();
-    let commands: Vec<&str> = batch.iter().map(|append| append.command_id.as_str()).collect();
+    let commands: Vec<&str> = batch
+        .iter()
+        .map(|append| append.command_id.as_str())
+        .collect();
     let mut asked = Vec::new();
     for sql in ["BEGIN", head::LOCK, REBUILDING, VERSIONS, LANDED] {
         asked.push((sql, client.prepare_cached(sql).await?));
     }
-    let (none, of_streams, of_commands): (&[&(dyn ToSql + Sync)], _, _) =
-        (&[], &[&streams as &(dyn ToSql + Sync)], &[&commands as &(dyn ToSql + Sync)]);
+    let (none, of_streams, of_commands): (&[&(dyn ToSql + Sync)], _, _) = (
+        &[],
+        &[&streams as &(dyn ToSql + Sync)],
+        &[&commands as &(dyn ToSql + Sync)],
+    );
     let sent = asked.iter().map(|(sql, statement)| {
         let params: &[&(dyn ToSql + Sync)] = match *sql {
             VERSIONS => of_streams,
@@ -302,10 +311,14 @@ async fn lock(client: &ClientWrapper, batch: &[Ready]) -> Result<Ledger, Failure
         rebuilding: !rebuilding.is_empty(),
     };
     for row in versions {
-        ledger.versions.insert(row.try_get(0)?, count(row.try_get(1)?)?);
+        ledger
+            .versions
+            .insert(row.try_get(0)?, count(row.try_get(1)?)?);
     }
     for row in landed {
-        ledger.landed.insert(row.try_get(0)?, super::landed(row, 1)?);
+        ledger
+            .landed
+            .insert(row.try_get(0)?, super::landed(row, 1)?);
     }
     Ok(ledger)
 }

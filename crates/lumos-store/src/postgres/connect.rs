@@ -5,7 +5,10 @@ use std::{fmt, sync::Arc, time::Duration};
 use deadpool_postgres::{
     ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
 };
-use rustls::{ClientConfig, RootCertStore, pki_types::{CertificateDer, pem::PemObject as _}};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
 use tokio_postgres::{
     Config, NoTls,
     config::{Host, SslMode, TargetSessionAttrs},
@@ -112,7 +115,11 @@ impl Address {
             None => !config.get_hosts().iter().all(is_local),
         };
         config
-            .ssl_mode(if secure { SslMode::Require } else { SslMode::Disable })
+            .ssl_mode(if secure {
+                SslMode::Require
+            } else {
+                SslMode::Disable
+            })
             .target_session_attrs(TargetSessionAttrs::ReadWrite)
             .connect_timeout(REACH)
             .tcp_user_timeout(SILENCE)
@@ -237,7 +244,10 @@ mod tests {
         let mode = |url: &str| Address::parse(url).map(|a| a.config.get_ssl_mode());
         let far = "postgres://a@db.acme.example/lumos";
         // Without a system certificate, as in a bare image, it is refused instead.
-        assert!(matches!(mode(far), Ok(SslMode::Require) | Err(OpenError::Address { .. })));
+        assert!(matches!(
+            mode(far),
+            Ok(SslMode::Require) | Err(OpenError::Address { .. })
+        ));
         let disabled = mode(&format!("{far}?sslmode=disable")).unwrap();
         assert_eq!(disabled, SslMode::Disable);
         assert_eq!(mode("postgres://a@[::1]/l").unwrap(), SslMode::Disable);

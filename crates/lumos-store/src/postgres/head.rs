@@ -14,7 +14,8 @@ pub(super) const LOCK: &str = "SELECT size, frontier FROM head WHERE one = 1 FOR
 pub(super) const READ: &str = "SELECT size, frontier FROM head WHERE one = 1";
 
 /// Replaces the head, provided that it is still the one that was read.
-pub(super) const SAVE: &str = "UPDATE head SET size = $1, frontier = $2 WHERE one = 1 AND size = $3";
+pub(super) const SAVE: &str =
+    "UPDATE head SET size = $1, frontier = $2 WHERE one = 1 AND size = $3";
 
 /// The frontier as stored, whose size is that of the head row.
 pub(super) fn frontier(rows: &[Row]) -> Result<Frontier, Failure> {
@@ -56,7 +57,9 @@ pub(super) async fn check(client: &ClientWrapper) -> Result<Frontier, OpenError>
 
 async fn compare(client: &ClientWrapper) -> Result<Frontier, Failure> {
     let frontier = load(client).await?;
-    let last = client.query_one("SELECT max(idx) FROM entries", &[]).await?;
+    let last = client
+        .query_one("SELECT max(idx) FROM entries", &[])
+        .await?;
     let last: Option<i64> = last.try_get(0)?;
     let entries = last.map_or(0, |last| last.saturating_add(1));
     if u64::try_from(entries) != Ok(frontier.size()) {

@@ -27,10 +27,7 @@ struct Done {
 }
 
 /// Whether the database has everything that this version needs.
-pub(super) async fn is_current(
-    client: &ClientWrapper,
-    schema: &[&str],
-) -> Result<bool, OpenError> {
+pub(super) async fn is_current(client: &ClientWrapper, schema: &[&str]) -> Result<bool, OpenError> {
     let done = done(client)
         .await
         .map_err(OpenError::postgres("reading its schema version"))?;
@@ -41,7 +38,9 @@ pub(super) async fn is_current(
             known,
         });
     }
-    let all = schema.iter().all(|sql| done.statements.contains(&name(sql)));
+    let all = schema
+        .iter()
+        .all(|sql| done.statements.contains(&name(sql)));
     Ok(done.version == known && all)
 }
 
@@ -59,7 +58,9 @@ pub(super) async fn run(client: &ClientWrapper, schema: &[&str]) -> Result<(), O
     let begin = async || -> Result<(), Failure> {
         client.batch_execute(AS_OWNER).await?;
         client.batch_execute("BEGIN").await?;
-        client.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
+        client
+            .execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])
+            .await?;
         Ok(client.batch_execute(META).await?)
     };
     begin()
@@ -93,7 +94,8 @@ pub(super) async fn run(client: &ClientWrapper, schema: &[&str]) -> Result<(), O
         client.batch_execute(GRANTS).await?;
         Ok(client.batch_execute("COMMIT").await?)
     };
-    end().await
+    end()
+        .await
         .map_err(OpenError::postgres("granting rights to its tables"))
 }
 

@@ -64,21 +64,23 @@ impl PostgresStore {
 
 /// Marks the tables as unfinished and empties them, behind every append that is under way.
 async fn wipe(client: &ClientWrapper, tables: &[&str]) -> Result<(), Failure> {
-    client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await?;
+    client
+        .execute("SELECT pg_advisory_lock($1)", &[&LOCK])
+        .await?;
     client.batch_execute("BEGIN").await?;
     client.query(head::LOCK, &[]).await?;
-    let mark = "INSERT INTO meta (key, value) VALUES ('rebuild', 'unfinished') ON CONFLICT DO NOTHING";
+    let mark =
+        "INSERT INTO meta (key, value) VALUES ('rebuild', 'unfinished') ON CONFLICT DO NOTHING";
     client.batch_execute(mark).await?;
     for table in tables {
-        client.batch_execute(&format!("DELETE FROM {table}")).await?;
+        client
+            .batch_execute(&format!("DELETE FROM {table}"))
+            .await?;
     }
     Ok(client.batch_execute("COMMIT").await?)
 }
 
-async fn replay(
-    client: &ClientWrapper,
-    entries: &[(i64, Vec<Statement>)],
-) -> Result<(), Failure> {
+async fn replay(client: &ClientWrapper, entries: &[(i64, Vec<Statement>)]) -> Result<(), Failure> {
     client.batch_execute("BEGIN").await?;
     let mut sending = Vec::new();
     for (index, statements) in entries {
@@ -86,7 +88,10 @@ async fn replay(
             sending.push(rows::project(client, statement, *index).await?);
         }
     }
-    in_order(sending).await.into_iter().collect::<Result<(), _>>()?;
+    in_order(sending)
+        .await
+        .into_iter()
+        .collect::<Result<(), _>>()?;
     Ok(client.batch_execute("COMMIT").await?)
 }
 
@@ -94,6 +99,8 @@ async fn finish(client: &ClientWrapper) -> Result<(), Failure> {
     client
         .batch_execute("DELETE FROM meta WHERE key = 'rebuild'")
         .await?;
-    client.execute("SELECT pg_advisory_unlock($1)", &[&LOCK]).await?;
+    client
+        .execute("SELECT pg_advisory_unlock($1)", &[&LOCK])
+        .await?;
     Ok(())
 }

@@ -89,7 +89,10 @@ pub(super) async fn write(
     let columns = Columns::of(writes);
     let (streams, versions): (Vec<&str>, Vec<i64>) = columns.streams.iter().unzip();
     let kinds: BTreeSet<&str> = columns.kind.iter().copied().collect();
-    let kinds: Vec<&str> = kinds.into_iter().filter(|kind| !known.contains(kind)).collect();
+    let kinds: Vec<&str> = kinds
+        .into_iter()
+        .filter(|kind| !known.contains(kind))
+        .collect();
     let c = &columns;
     let mut sending: Vec<Sending<'_>> = Vec::new();
     sending.push(ledger(client, COMMANDS, vec![&c.command, &c.first, &c.count]).await?);
@@ -122,7 +125,11 @@ async fn ledger<'a>(
 ) -> Result<Sending<'a>, Failure> {
     let statement = client.prepare_cached(sql).await?;
     Ok(Box::pin(async move {
-        match client.execute(&statement, &params).await.map_err(Failure::from) {
+        match client
+            .execute(&statement, &params)
+            .await
+            .map_err(Failure::from)
+        {
             Ok(_) => Ok(()),
             // The head was locked and everything looked at: nothing of the ledger's own can be taken.
             Err(failure) if failure.is_taken() => Err(Failure::Damaged(failure.to_string())),
@@ -173,7 +180,9 @@ pub(super) async fn finish(
         client.query(&written, from),
     );
     if saved? != 1 {
-        return Err(Failure::Damaged("the head is not the one that was locked".to_owned()));
+        return Err(Failure::Damaged(
+            "the head is not the one that was locked".to_owned(),
+        ));
     }
     let rows = rows?;
     if rows.len() != leaves.len() {

@@ -70,10 +70,14 @@ impl Server {
         if self.full_page_writes != "on" {
             hazards.push(Hazard::TornPages);
         }
-        let waits = ["on", "remote_apply"].contains(&self.synchronous_commit.as_str());
         let alone = self.standby_names.trim().is_empty();
-        // Without a standby to wait for, `remote_write` waits for the own disk as `on` does.
-        if !waits && !(alone && self.synchronous_commit == "remote_write") {
+        let durable = match self.synchronous_commit.as_str() {
+            "on" | "remote_apply" => true,
+            // Without a standby to wait for, it waits for the own disk as `on` does.
+            "remote_write" => alone,
+            _ => false,
+        };
+        if !durable {
             hazards.push(Hazard::Commit(self.synchronous_commit.clone()));
         }
         if self.replicas > 0 && alone {
@@ -118,9 +122,8 @@ pub(crate) fn listed(hazards: &[Hazard]) -> String {
 
 /// Refuses a server that cannot hold a ledger, or that could lose one while the operator did not accept that.
 pub(super) async fn check(client: &ClientWrapper, accept_loss: bool) -> Result<(), OpenError> {
-    let ask = async || -> Result<Server, Failure> {
-        Server::read(&client.query_one(ASK, &[]).await?)
-    };
+    let ask =
+        async || -> Result<Server, Failure> { Server::read(&client.query_one(ASK, &[]).await?) };
     let server = ask()
         .await
         .map_err(OpenError::postgres("asking the server for its settings"))?;
@@ -166,10 +169,14 @@ mod tests {
             assert_eq!(listed(&server.hazards()), expected, "{server:?}");
             assert_eq!(server.unfit(), None);
         };
-        let commit = |value: &'static str| move |s: &mut Server| s.synchronous_commit = value.into();
+        let commit =
+            |value: &'static str| move |s: &mut Server| s.synchronous_commit = value.into();
         check(&|_| {}, "");
         check(&|s| s.fsync = "off".into(), "`fsync` is off");
-        check(&|s| s.full_page_writes = "off".into(), "`full_page_writes` is off");
+        check(
+            &|s| s.full_page_writes = "off".into(),
+            "`full_page_writes` is off",
+        );
         check(&commit("off"), "`synchronous_commit` is `off`");
         check(&commit("local"), "`synchronous_commit` is `local`");
         check(&commit("remote_apply"), "");

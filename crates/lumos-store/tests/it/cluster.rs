@@ -75,7 +75,22 @@ impl Cluster {
             c.args(["--wait", "--silent", "start", "--pgdata"]);
             c.arg(&data).arg("--log").arg(&log)
         });
-        assert!(done, "{}", std::fs::read_to_string(&log).unwrap_or_default());
+        assert!(
+            done,
+            "{}",
+            std::fs::read_to_string(&log).unwrap_or_default()
+        );
+    }
+
+    /// Stops the server in order and starts it with what its settings say now.
+    pub(crate) fn restart(&self) {
+        let data = self.data();
+        let stopped = self.run("pg_ctl", |c| {
+            c.args(["--silent", "--mode=fast", "stop", "--pgdata"])
+                .arg(&data)
+        });
+        assert!(stopped);
+        self.up();
     }
 
     /// Kills every process of the server at once, as a power cut would: nothing is written any more.
@@ -114,7 +129,16 @@ impl Cluster {
     pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
         let mut psql = command(self.bin.join("psql"));
         let port = self.port.to_string();
-        psql.args(["-h", "127.0.0.1", "-U", "lumos", "-p", &port, "-d", database]);
+        psql.args([
+            "-h",
+            "127.0.0.1",
+            "-U",
+            "lumos",
+            "-p",
+            &port,
+            "-d",
+            database,
+        ]);
         psql.args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-c", sql]);
         let answer = output(&mut psql);
         let problem = String::from_utf8_lossy(&answer.stderr);
@@ -156,7 +180,8 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         let data = self.data();
         self.run("pg_ctl", |c| {
-            c.args(["--silent", "--mode=immediate", "stop", "--pgdata"]).arg(&data)
+            c.args(["--silent", "--mode=immediate", "stop", "--pgdata"])
+                .arg(&data)
         });
     }
 }

