@@ -16,7 +16,7 @@ use lumos_domain::{
 use lumos_ledger::entry;
 
 use crate::{
-    ports::{Append, AppendError, Appended, NewEntry, PortError, Ports},
+    ports::{Append, AppendError, Appended, NewEntry, PortError, Ports, Statement},
     record::{self, LedgerEntry, ReadEntryError},
     views::{self, Facts},
 };
@@ -95,6 +95,9 @@ pub enum DoorError {
         /// What is wrong with it; `None` when it is missing.
         source: Option<ManifestError>,
     },
+    /// Somebody else took over what the caller was doing.
+    #[error("deciding: another process took this work over; what it does counts")]
+    LeaseLost,
     /// A decision looked at more than it may.
     #[error("deciding: more than {LOADS_MAX} streams are involved")]
     TooWide,
@@ -115,6 +118,7 @@ impl DoorError {
             Self::Entry(_) => "entry-too-large",
             Self::Read(_) => "unreadable-entry",
             Self::Manifest { .. } => "missing-manifest",
+            Self::LeaseLost => "lease-lost",
             Self::TooWide => "too-wide",
             Self::Store(_) => "store-failed",
         }
@@ -163,6 +167,15 @@ impl Door {
     /// # Errors
     /// A refusal, or why it could not be decided or stored.
     pub async fn submit(&self, request: Request) -> Result<Outcome, DoorError> {
+        self.submit_leased(request, None).await
+    }
+
+    /// The same, for a caller that may lose its lease meanwhile: then nothing is appended.
+    pub(crate) async fn submit_leased(
+        &self,
+        request: Request,
+        lease: Option<Statement>,
+    ) -> Result<Outcome, DoorError> {
         if let Some(kind) = &self.unknown_kind {
             return Err(DoorError::ReadOnly(kind.to_string()));
         }
@@ -177,7 +190,8 @@ impl Door {
                     events: decided,
                 });
             }
-            let append = self.append_for(&request, &decided, &world)?;
+            let mut append = self.append_for(&request, &decided, &world)?;
+            append.lease.clone_from(&lease);
             match self.ports.store.append(append).await {
                 Ok(appended) if appended.repeated => return self.earlier(appended).await,
                 Ok(appended) => {
@@ -188,6 +202,7 @@ impl Door {
                 }
                 Err(AppendError::Conflict { .. }) => {}
                 Err(AppendError::Taken) => return Err(DoorError::Taken),
+                Err(AppendError::LeaseLost) => return Err(DoorError::LeaseLost),
                 Err(AppendError::Store(failed)) => {
                     // It may have happened all the same: look before saying that it failed.
                     return match self.ports.store.appended(&request.command_id).await {
@@ -331,6 +346,7 @@ impl Door {
             entries,
             sealed,
             erase: erased(decided, loaded)?,
+            lease: None,
         })
     }
 

@@ -175,6 +175,9 @@ pub struct Append {
     /// Sealed fields of earlier entries whose salts and values go in the same transaction, never to come back. Their
     /// bytes leave every file of the store; what is not there any more is passed over.
     pub erase: Vec<Sealed>,
+    /// What must change exactly one row in the same transaction, or nothing is appended: the caller still holds its
+    /// lease. Who lost it can no longer write, however late it finds out.
+    pub lease: Option<Statement>,
 }
 
 /// Where an append landed.
@@ -204,6 +207,9 @@ pub enum AppendError {
     /// A projection refused, such as a login that is taken.
     #[error("appending: a unique value is taken already")]
     Taken,
+    /// Somebody else took over what the caller was doing.
+    #[error("appending: the lease was lost")]
+    LeaseLost,
     /// The store failed; whether it happened is unknown until asked for by command id.
     #[error(transparent)]
     Store(#[from] PortError),
@@ -255,8 +261,13 @@ pub trait Store: Send + Sync {
     /// Governed state is never written through here.
     async fn execute(&self, statements: Vec<Statement>) -> Result<Vec<u64>, PortError>;
 
-    /// The committed size, announced after each commit.
+    /// The committed size, announced after each commit; of other processes' commits a moment later.
     fn committed(&self) -> watch::Receiver<u64>;
+
+    /// Whether other processes may write to it too. Then only a lease that has run out says that one of them stopped.
+    fn is_shared(&self) -> bool {
+        false
+    }
 }
 
 /// Content-addressed storage for everything large.

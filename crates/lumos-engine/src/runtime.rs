@@ -2,7 +2,7 @@
 //! them off with leases, back-off and dead letters. Delivery is at least once; handlers are idempotent,
 //! because their commands carry ids derived from (subscriber, entry, step).
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
@@ -14,18 +14,22 @@ use lumos_domain::{
     id::CommandId,
     seal::SealedValue,
 };
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::watch,
+    task::{Id, JoinSet},
+};
 
 use crate::{
     door::{Door, DoorError, Outcome, Request},
-    ports::{PortError, Statement, Store},
+    ports::{PortError, Store},
     record::LedgerEntry,
-    views::statement,
 };
 
+mod jobs;
 mod progress;
 mod timers;
 
+pub use jobs::Taken;
 pub use progress::{Progress, progress};
 pub use timers::fire_due;
 
@@ -39,14 +43,10 @@ pub const SCHEMA: &[&str] = &[
     "CREATE INDEX IF NOT EXISTS jobs_due ON jobs (subscriber, state, due_us)",
 ];
 
-/// Entries looked at in one step of a cursor.
-const BATCH: u32 = 256;
 /// Jobs worked off at the same time by one subscriber.
 const AT_ONCE: usize = 4;
-/// How long a job belongs to who took it: longer than any work. A process that starts takes over at once.
-const LEASE: SignedDuration = SignedDuration::from_hours(24);
-/// After so many failed attempts a job is a dead letter.
-const ATTEMPTS_MAX: i64 = 12;
+/// How often the leases of jobs in work are renewed, where other processes would take them over.
+const RENEW: SignedDuration = SignedDuration::from_secs(10);
 /// The longest wait between two looks at the timers and jobs.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -113,14 +113,14 @@ pub struct Hand {
     /// The door.
     pub door: Door,
     agent: OwnAgent,
-    entry: u64,
+    taken: Taken,
 }
 
 impl Hand {
-    /// The hand of `agent` while it handles ledger entry `entry`.
+    /// The hand of `agent` while it handles the entry that it has taken.
     #[must_use]
-    pub const fn new(door: Door, agent: OwnAgent, entry: u64) -> Self {
-        Self { door, agent, entry }
+    pub const fn new(door: Door, agent: OwnAgent, taken: Taken) -> Self {
+        Self { door, agent, taken }
     }
 
     /// Submits the command of `step`: handled again, the same step is answered with its first outcome.
@@ -141,19 +141,20 @@ impl Hand {
         command: Command,
         sealed: Vec<SealedValue>,
     ) -> Result<Outcome, DoorError> {
-        let id = command_name(self.agent, self.entry, step);
+        let entry = self.taken.entry;
+        let id = command_name(self.agent, entry, step);
         let command_id: CommandId = id
             .parse()
             .map_err(|source| PortError::new("naming a command", source))?;
-        self.door
-            .submit(Request {
-                caller: Caller::agent(self.agent),
-                command_id,
-                commands: vec![command],
-                sealed,
-                causation: Some(self.entry.to_string()),
-            })
-            .await
+        let request = Request {
+            caller: Caller::agent(self.agent),
+            command_id,
+            commands: vec![command],
+            sealed,
+            causation: Some(entry.to_string()),
+        };
+        let lease = self.taken.is_held_by(self.agent.as_str());
+        self.door.submit_leased(request, Some(lease)).await
     }
 }
 
@@ -243,223 +244,98 @@ impl Follower {
     /// Moves the cursor, takes jobs, works them off, waits for more, until `stop` turns true.
     async fn run(&self, stop: &mut watch::Receiver<bool>) -> Result<(), PortError> {
         let mut working = JoinSet::new();
-        let ended = self.drive(&mut working, stop).await;
+        let mut held = BTreeMap::new();
+        let ended = self.drive(&mut working, &mut held, stop).await;
         working.shutdown().await;
+        // Who stops in order lets others go on at once. Where that fails too, the leases run out.
+        for taken in held.into_values() {
+            if let Err(failed) = jobs::release(self.store(), self.name(), taken).await {
+                tracing::debug!(problem = %failed, "a job could not be given back");
+            }
+        }
         ended
     }
 
     async fn drive(
         &self,
         working: &mut JoinSet<Result<(), PortError>>,
+        held: &mut BTreeMap<Id, Taken>,
         stop: &mut watch::Receiver<bool>,
     ) -> Result<(), PortError> {
-        let mut committed = self.door.ports().store.committed();
-        self.take_over().await?;
+        let mut committed = self.store().committed();
+        if !self.store().is_shared() {
+            self.take_over().await?;
+        }
+        let mut renewed = self.now();
         loop {
-            for entry in self.due(AT_ONCE.saturating_sub(working.len())).await? {
+            for taken in self.due(AT_ONCE.saturating_sub(working.len())).await? {
                 let follower = self.clone();
-                working.spawn(async move { follower.work(entry).await });
+                let task = working.spawn(async move { follower.work(taken).await });
+                held.insert(task.id(), taken);
             }
             tokio::select! {
-                Some(done) = working.join_next() => {
-                    done.map_err(|panicked| PortError::new("handling an entry", panicked))??;
+                Some(done) = working.join_next_with_id() => {
+                    let (id, done) = done.map_err(|panicked| PortError::new("handling an entry", panicked))?;
+                    held.remove(&id);
+                    done?;
                 }
                 changed = committed.changed() => if changed.is_err() { return Ok(()) },
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
                 () = stopped(stop) => return Ok(()),
             }
+            let now = self.now();
+            if self.store().is_shared() && now.duration_since(renewed) >= RENEW {
+                jobs::renew(self.store(), self.name(), held.values(), now).await?;
+                renewed = now;
+            }
         }
     }
 
-    /// Makes what was being done when the process ended, or this agent failed, due again: whoever follows now
-    /// holds every lease.
+    fn store(&self) -> &dyn Store {
+        &*self.door.ports().store
+    }
+
+    fn now(&self) -> Timestamp {
+        self.door.ports().clock.now()
+    }
+
+    /// Makes what was being done when the process ended, or this agent failed, due again: where no other process
+    /// writes, whoever follows now holds every lease.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn take_over(&self) -> Result<(), PortError> {
-        let taken = statement!(
-            "UPDATE jobs SET state = 'waiting' WHERE subscriber = $1 AND state = 'taken'",
-            self.name(),
-        );
-        self.door.ports().store.execute(vec![taken]).await?;
-        Ok(())
+        jobs::take_over(self.store(), self.name()).await
     }
 
     /// Queues what is new in the ledger, then takes up to `max` due entries under a lease.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn due(&self, max: usize) -> Result<Vec<u64>, PortError> {
-        let ports = self.door.ports();
-        while queue_new(&*ports.store, &*self.agent, ports.clock.now()).await? {}
-        take(&*ports.store, self.name(), max, ports.clock.now()).await
+    pub async fn due(&self, max: usize) -> Result<Vec<Taken>, PortError> {
+        let store = self.store();
+        while jobs::queue_new(store, &*self.agent, self.now()).await? {}
+        jobs::take(store, self.name(), max, self.now()).await
     }
 
     /// Handles one taken entry and settles its job.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn work(&self, index: u64) -> Result<(), PortError> {
-        work(&self.door, &*self.agent, index).await
-    }
-}
-
-/// Moves the cursor over a batch of entries and queues those the agent wants, in one transaction. Says
-/// whether there may be more.
-async fn queue_new(
-    store: &dyn Store,
-    agent: &dyn Subscriber,
-    now: Timestamp,
-) -> Result<bool, PortError> {
-    let name = agent.agent().as_str();
-    let rows = store
-        .query(
-            "SELECT next FROM cursors WHERE subscriber = $1",
-            vec![name.into()],
-        )
-        .await?;
-    let next = rows.first().and_then(|row| row.int(0)).unwrap_or(0);
-    let stored = store
-        .entries(u64::try_from(next).unwrap_or(0), BATCH)
-        .await?;
-    if stored.is_empty() {
-        return Ok(false);
-    }
-    let mut statements = Vec::new();
-    let mut after = next;
-    for entry in &stored {
-        let index = i64::try_from(entry.index).unwrap_or(i64::MAX);
-        // What this version cannot read is left for the one that can: the cursor stays before it.
-        let Ok(read) = LedgerEntry::read(entry) else {
-            break;
+    pub async fn work(&self, taken: Taken) -> Result<(), PortError> {
+        let stored = self.store().entries(taken.entry, 1).await?;
+        let handled = match stored.first().map(LedgerEntry::read) {
+            Some(Ok(entry)) => {
+                let hand = Hand::new(self.door.clone(), self.agent.agent(), taken);
+                // A handler that panics loses its job, not the server.
+                let handled = AssertUnwindSafe(self.agent.handle(&hand, &entry))
+                    .catch_unwind()
+                    .await;
+                handled.unwrap_or_else(|_| Err(HandleError::fatal("the agent broke on this entry")))
+            }
+            Some(Err(unreadable)) => Err(HandleError::fatal(unreadable)),
+            None => Ok(()),
         };
-        after = index.saturating_add(1);
-        let wanted = agent.wants(&read.event);
-        if wanted {
-            statements.push(statement!(
-                "INSERT INTO jobs (subscriber, entry, state, attempts, due_us, lease_us)
-                 VALUES ($1, $2, 'waiting', 0, $3, 0) ON CONFLICT DO NOTHING",
-                name,
-                index,
-                now,
-            ));
-        }
+        jobs::settle(self.store(), self.name(), taken, handled, self.now()).await
     }
-    if after == next {
-        return Ok(false);
-    }
-    statements.push(statement!(
-        "INSERT INTO cursors (subscriber, next) VALUES ($1, $2)
-         ON CONFLICT (subscriber) DO UPDATE SET next = excluded.next",
-        name,
-        after,
-    ));
-    store.execute(statements).await?;
-    Ok(true)
-}
-
-/// Takes up to `max` due jobs under a lease.
-async fn take(
-    store: &dyn Store,
-    name: &'static str,
-    max: usize,
-    now: Timestamp,
-) -> Result<Vec<u64>, PortError> {
-    if max == 0 {
-        return Ok(Vec::new());
-    }
-    let limit = i64::try_from(max).unwrap_or(i64::MAX);
-    let due = store
-        .query(
-            "SELECT entry FROM jobs WHERE subscriber = $1 AND due_us <= $2
-             AND (state = 'waiting' OR (state = 'taken' AND lease_us <= $2)) ORDER BY entry LIMIT $3",
-            vec![name.into(), now.into(), limit.into()],
-        )
-        .await?;
-    let entries: Vec<i64> = due.iter().filter_map(|row| row.int(0)).collect();
-    let lease = now + LEASE;
-    let statements: Vec<_> = entries
-        .iter()
-        .map(|entry| {
-            statement!(
-                "UPDATE jobs SET state = 'taken', lease_us = $1, attempts = attempts + 1
-                 WHERE subscriber = $2 AND entry = $3",
-                lease,
-                name,
-                *entry,
-            )
-        })
-        .collect();
-    if !statements.is_empty() {
-        store.execute(statements).await?;
-    }
-    Ok(entries
-        .into_iter()
-        .filter_map(|entry| u64::try_from(entry).ok())
-        .collect())
-}
-
-async fn work(door: &Door, agent: &dyn Subscriber, index: u64) -> Result<(), PortError> {
-    let store = Arc::clone(&door.ports().store);
-    let name = agent.agent().as_str();
-    let stored = store.entries(index, 1).await?;
-    let handled = match stored.first().map(LedgerEntry::read) {
-        Some(Ok(entry)) => {
-            let hand = Hand::new(door.clone(), agent.agent(), index);
-            // A handler that panics loses its job, not the server.
-            let handled = AssertUnwindSafe(agent.handle(&hand, &entry))
-                .catch_unwind()
-                .await;
-            handled.unwrap_or_else(|_| Err(HandleError::fatal("the agent broke on this entry")))
-        }
-        Some(Err(unreadable)) => Err(HandleError::fatal(unreadable)),
-        None => Ok(()),
-    };
-    let key = i64::try_from(index).unwrap_or(i64::MAX);
-    let settle = match handled {
-        Ok(()) => statement!(
-            "DELETE FROM jobs WHERE subscriber = $1 AND entry = $2",
-            name,
-            key
-        ),
-        Err(error) => failed(&*store, door, name, key, &error).await?,
-    };
-    store.execute(vec![settle]).await?;
-    Ok(())
-}
-
-/// What becomes of a job that failed: later again, or a dead letter.
-async fn failed(
-    store: &dyn Store,
-    door: &Door,
-    name: &'static str,
-    key: i64,
-    error: &HandleError,
-) -> Result<Statement, PortError> {
-    let rows = store
-        .query(
-            "SELECT attempts FROM jobs WHERE subscriber = $1 AND entry = $2",
-            vec![name.into(), key.into()],
-        )
-        .await?;
-    let attempts = rows.first().and_then(|row| row.int(0)).unwrap_or(0);
-    if error.retry && attempts < ATTEMPTS_MAX {
-        let seconds = 1_i64 << attempts.clamp(0, 9);
-        let due = door.ports().clock.now() + SignedDuration::from_secs(seconds);
-        tracing::warn!(agent = name, entry = key, attempts, problem = %error, "an agent will try an entry again");
-        return Ok(statement!(
-            "UPDATE jobs SET state = 'waiting', due_us = $1, problem = $2 WHERE subscriber = $3 AND entry = $4",
-            due,
-            error.problem.as_str(),
-            name,
-            key,
-        ));
-    }
-    tracing::error!(agent = name, entry = key, attempts, problem = %error, "an agent gave an entry up: dead letter");
-    Ok(statement!(
-        "UPDATE jobs SET state = 'dead', problem = $1 WHERE subscriber = $2 AND entry = $3",
-        error.problem.as_str(),
-        name,
-        key,
-    ))
 }

@@ -289,6 +289,10 @@ impl<S: Store> Store for FaultyStore<S> {
     fn committed(&self) -> watch::Receiver<u64> {
         self.inner.committed()
     }
+
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
 }
 
 /// Blobs whose writes fail as planned.

@@ -150,6 +150,7 @@ fn append(stream: &Stream, client: u64, version: u64) -> Result<Append, Failure>
         }],
         sealed: vec![],
         erase: vec![],
+        lease: None,
     })
 }
 

@@ -281,6 +281,10 @@ impl Store for PostgresStore {
     fn committed(&self) -> watch::Receiver<u64> {
         self.committed.clone()
     }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
 }
 
 impl PostgresStore {

@@ -16,6 +16,7 @@ pub(crate) struct Ready {
     pub(crate) sealed: Vec<SealedValue>,
     /// Whose values are taken away.
     pub(crate) erase: Vec<Sealed>,
+    pub(crate) lease: Option<Statement>,
 }
 
 /// A stream at the version that the decision saw.
@@ -70,6 +71,7 @@ impl Ready {
             entries: entries.collect::<Result<_, AppendError>>()?,
             sealed: append.sealed,
             erase: append.erase,
+            lease: append.lease,
         })
     }
 

@@ -109,7 +109,9 @@ impl From<DoorError> for Problem {
             DoorError::Refused(refusal) => {
                 Self::new(refusal_status(refusal), code, refusal.to_string())
             }
-            DoorError::Taken => Self::new(StatusCode::CONFLICT, code, error.to_string()),
+            DoorError::Taken | DoorError::LeaseLost => {
+                Self::new(StatusCode::CONFLICT, code, error.to_string())
+            }
             DoorError::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, code, error.to_string()),
             DoorError::ReadOnly(_) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, code, error.to_string())

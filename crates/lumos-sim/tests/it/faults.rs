@@ -42,6 +42,7 @@ fn append(command: &str, reads: &[(&str, u64)]) -> Append {
         }],
         sealed: Vec::new(),
         erase: Vec::new(),
+        lease: None,
     }
 }
 

@@ -225,8 +225,8 @@ mod tests {
             ("postgres://a@%2Frun%2Fpostgresql/lumos", ""),
             ("mysql://a:secret@localhost/lumos", "does not begin"),
             ("postgres://a@localhost/lumos?sslmode=prefer", "sslmode"),
-            ("postgres://a:secret@localhost:port/lumos", "configuration"),
-            ("postgres://a@localhost/lumos?colour=red", "configuration"),
+            ("postgres://a:secret@localhost:port/lumos", "port"),
+            ("postgres://a@localhost/lumos?colour=red", "option"),
             (
                 "postgres://a@db.acme.example/lumos?sslrootcert=/no/such/file",
                 "sslrootcert",

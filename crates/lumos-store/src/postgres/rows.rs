@@ -95,6 +95,12 @@ pub(super) async fn write(
         .collect();
     let c = &columns;
     let mut sending: Vec<Sending<'_>> = Vec::new();
+    for lease in writes
+        .iter()
+        .filter_map(|(append, _)| append.lease.as_ref())
+    {
+        sending.push(is_held(client, lease).await?);
+    }
     sending.push(ledger(client, COMMANDS, vec![&c.command, &c.first, &c.count]).await?);
     if !c.index.is_empty() {
         let entries: Params<'_> = vec![&c.index, &c.stream, &c.version, &c.kind, &c.bytes, &c.leaf];
@@ -134,6 +140,21 @@ async fn ledger<'a>(
             // The head was locked and everything looked at: nothing of the ledger's own can be taken.
             Err(failure) if failure.is_taken() => Err(Failure::Damaged(failure.to_string())),
             Err(failure) => Err(failure),
+        }
+    }))
+}
+
+/// Looks whether a caller still holds its lease, and holds on to it until the transaction ends.
+async fn is_held<'a>(
+    client: &'a ClientWrapper,
+    lease: &'a Statement,
+) -> Result<Sending<'a>, Failure> {
+    let prepared = value::prepare(client, lease.sql, &lease.params).await?;
+    let params = value::bound(&lease.params, None)?;
+    Ok(Box::pin(async move {
+        match client.execute_raw(&prepared, params).await? {
+            1 => Ok(()),
+            _ => Err(AppendError::LeaseLost.into()),
         }
     }))
 }

@@ -56,6 +56,12 @@ impl Ready {
                 kinds: Vec::new(),
             });
         }
+        if let Some(lease) = &self.lease {
+            let held = value::run(connection, lease.sql, &lease.params, None);
+            if held.map_err(|error| error.into_job(lease.sql))? != 1 {
+                return Err(AppendError::LeaseLost.into());
+            }
+        }
         let mut kinds = Vec::new();
         for (entry, index) in self.entries.iter().zip(first..) {
             entry.write(connection, super::int(index)?)?;

@@ -13,6 +13,7 @@ mod crash;
 mod damage;
 mod erase;
 mod files;
+mod leases;
 mod notary;
 mod replicas;
 mod start;

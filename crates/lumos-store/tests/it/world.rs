@@ -56,6 +56,7 @@ pub(crate) fn append(command: &str, entries: &[(&str, u64)], reads: &[(&str, u64
             .collect(),
         sealed: Vec::new(),
         erase: Vec::new(),
+        lease: None,
     }
 }
 

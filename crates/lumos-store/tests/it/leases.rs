@@ -1,0 +1,316 @@
+//! Two runtimes on one database: every entry is handled once in effect, the work of a holder that died is taken over,
+//! and one that only stood still can no longer write.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use lumos_domain::{
+    actor::{Actor, Caller, Grant, OwnAgent, Right, Scope},
+    command::Command,
+    event::{DenialRecorded, Event},
+    id::{Digest, PersonId, RoleName},
+    org::Genesis,
+    person::AddPerson,
+    proposal::Governed,
+    words::Mode,
+};
+use lumos_engine::{
+    Door, LedgerEntry, Request,
+    key::ServerKey,
+    ports::{Clock, Entropy, Ports, Store},
+    runtime::{self, Follower, Hand, HandleError, Subscriber},
+    secret::{self, Sealer},
+};
+use lumos_store::PostgresStore;
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+};
+
+use crate::cluster::Cluster;
+
+/// Longer than any lease where several processes write.
+const LEASE_OVER_S: i64 = 31;
+const PEOPLE: u64 = 60;
+
+/// A clock that stands still until it is moved.
+struct Hands(AtomicI64);
+
+impl Hands {
+    fn forward(&self, seconds: i64) {
+        self.0.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
+    }
+}
+
+impl Clock for Hands {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_microsecond(self.0.load(Ordering::SeqCst)).unwrap()
+    }
+}
+
+/// Counted and hashed: unique over all replicas of a test.
+struct Counted(AtomicU64);
+
+impl Entropy for Counted {
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(32) {
+            let count = self.0.fetch_add(1, Ordering::Relaxed);
+            chunk.copy_from_slice(&Digest::of(&count.to_be_bytes()).as_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+/// An agent that calls an outside peer about every person, then records that it did; nothing but the runtime keeps
+/// it from doing that twice.
+struct Telephonist {
+    name: &'static str,
+    asked: Arc<Mutex<BTreeMap<u64, u64>>>,
+    /// Where it stands still after the call, when it is told to.
+    pause: Option<(Arc<Notify>, Arc<Notify>)>,
+}
+
+#[async_trait]
+impl Subscriber for Telephonist {
+    fn agent(&self) -> OwnAgent {
+        OwnAgent::ReleaseMonitor
+    }
+
+    fn wants(&self, event: &Event) -> bool {
+        matches!(event, Event::PersonAdded(_))
+    }
+
+    async fn handle(&self, hand: &Hand, entry: &LedgerEntry) -> Result<(), HandleError> {
+        *self.asked.lock().unwrap().entry(entry.index).or_default() += 1;
+        if let Some((reached, go_on)) = &self.pause {
+            reached.notify_one();
+            go_on.notified().await;
+        }
+        let denial = DenialRecorded {
+            decision: format!("of {}", self.name),
+            agent: format!("ward{}/triage", entry.index).parse().unwrap(),
+            environment: "production".parse().unwrap(),
+            model: "triage".to_owned(),
+            wanted: entry.index.to_string(),
+            reason: "no-approval".to_owned(),
+            mode: Mode::Enforce,
+        };
+        // Under another name each time: no command id keeps a second one out.
+        let step = format!("call-of-{}", self.name);
+        hand.submit(&step, Command::RecordDenial(denial)).await?;
+        Ok(())
+    }
+}
+
+/// Replicas that share a database, a clock and an outside peer.
+struct House {
+    cluster: Cluster,
+    database: String,
+    clock: Arc<Hands>,
+    entropy: Arc<Counted>,
+    asked: Arc<Mutex<BTreeMap<u64, u64>>>,
+}
+
+impl House {
+    fn new() -> Option<Self> {
+        let cluster = Cluster::start()?;
+        Some(Self {
+            database: cluster.database(),
+            cluster,
+            clock: Arc::new(Hands(AtomicI64::new(1_800_000_000_000_000))),
+            entropy: Arc::new(Counted(AtomicU64::new(0))),
+            asked: Arc::default(),
+        })
+    }
+
+    async fn replica(&self) -> Door {
+        let settings = self.cluster.settings(&self.database);
+        let store = PostgresStore::open(&settings, &lumos_engine::schema()).await;
+        let store = store.unwrap();
+        let ports = Ports {
+            blobs: Arc::new(store.blobs()),
+            store: Arc::new(store),
+            clock: Arc::clone(&self.clock) as _,
+            entropy: Arc::clone(&self.entropy) as _,
+            key: Arc::new(ServerKey::new([7; 32])),
+        };
+        Door::open(ports, "lumos.acme.example/main").await.unwrap()
+    }
+
+    fn agent(&self, name: &'static str) -> Telephonist {
+        Telephonist {
+            name,
+            asked: Arc::clone(&self.asked),
+            pause: None,
+        }
+    }
+
+    /// Founds Acme with its founder and as many `more`.
+    async fn found(&self, door: &Door, more: u64) {
+        let mut sealer = Sealer::new(&*self.entropy);
+        let founder: PersonId = "p-founder".parse().unwrap();
+        let role: RoleName = "administrator".parse().unwrap();
+        let grant = Grant {
+            role: role.clone(),
+            scope: Scope::Organisation,
+        };
+        let mut commands = vec![
+            Command::Found(Genesis {
+                founders: vec![founder.clone()],
+                origin: "lumos.acme.example/main".to_owned(),
+                sandbox: true,
+                seeds: Vec::new(),
+                settings: Digest::of(b"settings"),
+            }),
+            Governed::DefineRole {
+                role,
+                rights: [Right::ManagePeople].into(),
+            }
+            .into(),
+        ];
+        for person in (0..more).map(|n| format!("p-{n}").parse().unwrap()) {
+            commands.push(add(person, &mut sealer));
+        }
+        commands.push(add(founder.clone(), &mut sealer));
+        commands.push(
+            Governed::GrantRole {
+                person: founder,
+                grant,
+            }
+            .into(),
+        );
+        let request = Request {
+            caller: Caller::new(Actor::Genesis),
+            command_id: secret::command_id(&*self.entropy).unwrap(),
+            commands,
+            sealed: sealer.into_values(),
+            causation: None,
+        };
+        door.submit(request).await.unwrap();
+    }
+}
+
+fn add(person: PersonId, sealer: &mut Sealer<'_>) -> Command {
+    Command::AddPerson(AddPerson {
+        name: sealer.seal("Acme Model Developer"),
+        login: sealer.seal(&person.to_string()),
+        person,
+        service: false,
+    })
+}
+
+/// What was recorded: the entry it is about, and by whom.
+async fn recorded(store: &dyn Store) -> BTreeMap<String, Vec<String>> {
+    let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for entry in store.entries(0, u32::MAX).await.unwrap() {
+        if let Event::DenialRecorded(denial) = LedgerEntry::read(&entry).unwrap().event {
+            all.entry(denial.wanted).or_default().push(denial.decision);
+        }
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn real_every_entry_is_handled_by_one_of_the_replicas() {
+    let Some(house) = House::new() else { return };
+    let (one, two) = (house.replica().await, house.replica().await);
+    house.found(&one, PEOPLE).await;
+    let (stop, stopped) = watch::channel(false);
+    let mut running = JoinSet::new();
+    for (name, door) in [("one", &one), ("two", &two)] {
+        let agent: Arc<dyn Subscriber> = Arc::new(house.agent(name));
+        running.spawn(runtime::run(door.clone(), vec![agent], stopped.clone()));
+    }
+    let store = &*two.ports().store;
+    let mut committed = store.committed();
+    while recorded(store).await.len() as u64 <= PEOPLE {
+        committed.changed().await.unwrap();
+    }
+    stop.send_replace(true);
+    while let Some(ended) = running.join_next().await {
+        ended.unwrap().unwrap();
+    }
+    let recorded = recorded(store).await;
+    assert!(recorded.values().all(|by| by.len() == 1), "{recorded:?}");
+    let asked = house.asked.lock().unwrap().clone();
+    assert_eq!(asked.len() as u64, PEOPLE + 1);
+    assert!(asked.values().all(|times| *times == 1), "{asked:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn real_the_work_of_one_that_died_is_taken_over_and_its_late_write_refused() {
+    let Some(house) = House::new() else { return };
+    let (one, two) = (house.replica().await, house.replica().await);
+    house.found(&one, 2).await;
+    let (reached, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let slow = Telephonist {
+        pause: Some((Arc::clone(&reached), Arc::clone(&go_on))),
+        ..house.agent("slow")
+    };
+    let slow = Follower::new(one.clone(), Arc::new(slow));
+    let quick = Follower::new(two.clone(), Arc::new(house.agent("quick")));
+
+    // One takes all three. It stands still over the first; the process that held the others is gone.
+    let held = slow.due(8).await.unwrap();
+    assert_eq!(held.len(), 3);
+    let standing = held[0];
+    let mut still = JoinSet::new();
+    let one_more = slow.clone();
+    still.spawn(async move { one_more.work(standing).await });
+    reached.notified().await;
+    assert_eq!(quick.due(8).await.unwrap(), [], "the leases run");
+    house.clock.forward(LEASE_OVER_S);
+    let over = quick.due(8).await.unwrap();
+    let entries = |taken: &[runtime::Taken]| taken.iter().map(|t| t.entry).collect::<Vec<_>>();
+    assert_eq!(entries(&over), entries(&held));
+    assert!(over.iter().all(|taken| taken.attempt == 2));
+    // While the second one has not finished, the first wakes up and wants to write.
+    go_on.notify_one();
+    still.join_next().await.unwrap().unwrap().unwrap();
+    assert_eq!(recorded(&*two.ports().store).await, BTreeMap::new());
+    for taken in over {
+        quick.work(taken).await.unwrap();
+    }
+    // And once more when all is done.
+    go_on.notify_one();
+    slow.work(standing).await.unwrap();
+    let recorded = recorded(&*two.ports().store).await;
+    assert_eq!(recorded.len(), 3);
+    assert!(
+        recorded.values().all(|by| *by == ["of quick"]),
+        "{recorded:?}"
+    );
+    house.clock.forward(LEASE_OVER_S);
+    assert_eq!(
+        slow.due(8).await.unwrap(),
+        [],
+        "nothing is left, and nothing came back"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn real_a_timer_that_is_due_at_both_replicas_fires_once() {
+    let Some(house) = House::new() else { return };
+    let (one, two) = (house.replica().await, house.replica().await);
+    house.found(&one, 0).await;
+    let timer = lumos_engine::ports::Statement {
+        sql: "INSERT INTO timers (stream, key, due_us) VALUES ('review/triage/1/production/1', 'expiry', 1)",
+        params: vec![],
+    };
+    one.ports().store.execute(vec![timer]).await.unwrap();
+    let (a, b) = tokio::join!(runtime::fire_due(&one), runtime::fire_due(&two));
+    a.unwrap();
+    b.unwrap();
+    let left = one
+        .ports()
+        .store
+        .query("SELECT key FROM timers", vec![])
+        .await;
+    assert!(left.unwrap().is_empty());
+}
