@@ -21,6 +21,7 @@ fn own(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
         };
     }
     first_of! {
+        crate::storage::StorageError
         lumos_engine::DoorError
         lumos_engine::cosigning::StartError
         lumos_engine::notary::NotaryError

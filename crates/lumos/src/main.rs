@@ -15,6 +15,7 @@ mod remote;
 mod seed;
 mod serve;
 mod settings;
+mod storage;
 mod vouchers;
 
 use std::process::ExitCode;

@@ -25,7 +25,6 @@ use lumos_engine::{
     runtime, secret, views,
 };
 use lumos_http::{Client, Egress};
-use lumos_store::{DirBlobs, FileAnchor, SqliteStore};
 use lumos_web::{
     app::{App, Inner},
     auth::{self, Gatekeeper},
@@ -44,6 +43,7 @@ use crate::{
     keys::Keys,
     seed::{self, Founding},
     settings::{Loaded, Settings},
+    storage::Storage,
     vouchers::{Vouchers, Witnesses},
 };
 
@@ -60,6 +60,8 @@ pub(crate) struct Running {
     pub first_passwords: BTreeMap<String, String>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<Result<()>>,
+    /// Held until everything that runs on it has ended.
+    _storage: Storage,
 }
 
 impl Running {
@@ -161,6 +163,7 @@ pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
         first_passwords: base.first_passwords,
         stop,
         tasks,
+        _storage: base.storage,
     })
 }
 
@@ -192,34 +195,36 @@ struct Base {
     notary: Notary,
     statements: StatementSigner,
     first_passwords: BTreeMap<String, String>,
+    storage: Storage,
 }
 
 impl Base {
     async fn open(loaded: &Loaded, extras: &Extras) -> Result<Self> {
         let (data, origin) = (&own_folder(&loaded.settings.data)?, &loaded.settings.origin);
         let schema = [lumos_engine::schema(), lumos_web::schema()].concat();
-        let store = Arc::new(SqliteStore::open(data, &schema).context("opening the ledger")?);
+        let storage = Storage::open(&loaded.settings, data, &schema).await?;
+        let store = storage.store();
         let size = store.frontier().await?.size();
         let keys = Keys::open(data, origin, &OsEntropy, size == 0)?;
         let ports = Ports {
-            store: Arc::clone(&store) as _,
-            blobs: Arc::new(DirBlobs::open(data)?),
+            store: Arc::clone(&store),
+            blobs: storage.blobs(data)?,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
             key: Arc::new(keys.server),
         };
-        let anchor = Arc::new(FileAnchor::beside(data)?);
+        let anchor = Arc::new(Storage::anchor(data)?);
         // Before anything is written: nothing starts behind or against what was signed.
         let notary = Notary::start(
-            Arc::clone(&store) as _,
+            Arc::clone(&store),
             anchor,
             Arc::new(keys.ledger),
             origin,
         )
         .await?;
         let found_by = views::lookups::are_made_with(&*store, &ports.key).await?;
-        if store.needs_rebuild().await? || !found_by {
-            rebuild(&store, &ports).await?;
+        if storage.needs_rebuild().await? || !found_by {
+            rebuild(&storage, &ports).await?;
         }
         let door = Door::open(ports, origin).await?;
         let first_passwords = if size == 0 {
@@ -233,6 +238,7 @@ impl Base {
             notary,
             statements: keys.statements,
             first_passwords,
+            storage,
         })
     }
 }
@@ -423,13 +429,14 @@ async fn found(door: &Door, loaded: &Loaded, extras: &Extras) -> Result<BTreeMap
 
 /// Makes the decision projections anew from the ledger, sealed values and blobs. Cut short, it is done again at the
 /// next start: which key they were made with is noted last.
-async fn rebuild(store: &SqliteStore, ports: &Ports) -> Result<()> {
+async fn rebuild(storage: &Storage, ports: &Ports) -> Result<()> {
+    let store = &*ports.store;
     if store.frontier().await?.size() > 0 {
         tracing::warn!("the decision projections are made anew from the ledger");
     }
     let facts = views::facts(ports).await?;
     views::lookups::forget(store).await?;
-    store
+    storage
         .rebuild(views::TABLES, |entry| views::meaning(entry, &facts))
         .await?;
     Ok(views::lookups::note(store, &ports.key).await?)

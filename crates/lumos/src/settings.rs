@@ -11,6 +11,8 @@ use lumos_domain::id::Digest;
 use serde::Deserialize;
 use yaml_serde::Value;
 
+use crate::storage::Postgres;
+
 /// The settings of a server: one `lumos.yaml`. Unknown keys are refused.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -21,6 +23,8 @@ pub(crate) struct Settings {
     pub origin: String,
     /// Where the ledger, its blobs and keys are kept; the anchor lies beside it.
     pub data: PathBuf,
+    /// The database that keeps the ledger and its blobs instead of the data directory.
+    pub postgres: Option<Postgres>,
     /// Logins of the two founders. One login, or none, founds a single-person sandbox.
     pub founders: Vec<String>,
     /// The file that describes the organisation at genesis. Read once, into an empty ledger.
@@ -56,6 +60,7 @@ impl Default for Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 8417)),
             origin: "lumos.localhost/sandbox".to_owned(),
             data: PathBuf::from("lumos-data"),
+            postgres: None,
             founders: Vec::new(),
             organisation: None,
             policies: Vec::new(),
@@ -284,6 +289,15 @@ mod tests {
             panic!("{settings:?}");
         };
         assert_eq!(models.root, home.path().join("models"));
+    }
+
+    #[test]
+    fn the_address_of_a_database_is_never_shown() {
+        let yaml = "postgres: {url: 'postgres://lumos:hunter2@localhost/lumos', replicas: 1}";
+        let settings = parse(yaml).unwrap();
+        assert!(!format!("{settings:?}").contains("hunter2"));
+        assert!(parse("postgres: {url: 'postgres://localhost/lumos'}").is_err());
+        assert!(parse("postgres: {url: a, replicas: 1, colour: red}").is_err());
     }
 
     #[test]
