@@ -20,7 +20,7 @@ use lumos_enforce::dsse::StatementSigner;
 use lumos_engine::{
     Door, Request,
     notary::Notary,
-    ports::{Clock, Entropy as _, Hint, Ports, Registry, Store as _},
+    ports::{Clock, Entropy as _, Hint, Ports, Registry},
     proofs::Hashes,
     runtime, secret, views,
 };
@@ -215,13 +215,8 @@ impl Base {
         };
         let anchor = Arc::new(Storage::anchor(data)?);
         // Before anything is written: nothing starts behind or against what was signed.
-        let notary = Notary::start(
-            Arc::clone(&store),
-            anchor,
-            Arc::new(keys.ledger),
-            origin,
-        )
-        .await?;
+        let notary =
+            Notary::start(Arc::clone(&store), anchor, Arc::new(keys.ledger), origin).await?;
         let found_by = views::lookups::are_made_with(&*store, &ports.key).await?;
         if storage.needs_rebuild().await? || !found_by {
             rebuild(&storage, &ports).await?;

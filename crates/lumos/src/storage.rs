@@ -5,9 +5,7 @@ use std::{path::Path, sync::Arc};
 use anyhow::{Context as _, Result};
 use lumos_engine::ports::{Blobs, PortError, Statement, Store, StoredEntry};
 use lumos_http::Secret;
-use lumos_store::{
-    DirBlobs, DirLock, FileAnchor, PostgresSettings, PostgresStore, SqliteStore,
-};
+use lumos_store::{DirBlobs, DirLock, FileAnchor, PostgresSettings, PostgresStore, SqliteStore};
 use serde::Deserialize;
 
 use crate::settings::Settings;
@@ -77,7 +75,10 @@ impl Storage {
         let files = DirLock::take(data)?;
         let settings = PostgresSettings {
             url: postgres.url.expose().to_owned(),
-            owner_url: postgres.owner_url.as_ref().map(|url| url.expose().to_owned()),
+            owner_url: postgres
+                .owner_url
+                .as_ref()
+                .map(|url| url.expose().to_owned()),
             accept_loss: postgres.accept_loss,
         };
         let store = PostgresStore::open(&settings, schema).await;

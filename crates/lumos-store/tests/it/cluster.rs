@@ -1,5 +1,5 @@
 //! A PostgreSQL server of one test's own: made in a temporary folder, on loopback, run by an unprivileged user, and
-//! gone with the test. Each store gets a database of its own in it.
+//! gone with the test. Each store gets a database of its own in it. The tests of the whole server use it as well.
 
 use std::{
     net::TcpListener,
@@ -9,10 +9,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use lumos_store::{PostgresSettings, PostgresStore};
 use tempfile::TempDir;
-
-use crate::world::SCHEMA;
 
 /// Who runs a server where the tests run as root, which PostgreSQL refuses.
 const USER: &str = "postgres";
@@ -157,22 +154,6 @@ impl Cluster {
     /// The address of a database, for a role that needs no password here.
     pub(crate) fn url(&self, role: &str, database: &str) -> String {
         format!("postgres://{role}@127.0.0.1:{}/{database}", self.port)
-    }
-
-    /// How to open the database as its owner.
-    pub(crate) fn settings(&self, database: &str) -> PostgresSettings {
-        PostgresSettings {
-            url: self.url("lumos", database),
-            owner_url: None,
-            accept_loss: false,
-        }
-    }
-
-    /// A store with the test's tables.
-    pub(crate) async fn open(&self, database: &str) -> PostgresStore {
-        PostgresStore::open(&self.settings(database), SCHEMA)
-            .await
-            .unwrap()
     }
 }
 

@@ -7,8 +7,10 @@ use lumos_domain::{
 };
 use lumos_engine::ports::{Append, NewEntry, Statement, Store, Value};
 use lumos_ledger::{Hash, tree};
-use lumos_store::SqliteStore;
+use lumos_store::{PostgresSettings, PostgresStore, SqliteStore};
 use tempfile::TempDir;
+
+use crate::cluster::Cluster;
 
 /// Tables beside the ledger, as an engine would define them.
 pub(crate) const SCHEMA: &[&str] = &[
@@ -19,6 +21,24 @@ pub(crate) const SCHEMA: &[&str] = &[
 
 pub(crate) fn open(dir: &TempDir) -> SqliteStore {
     SqliteStore::open(dir.path(), SCHEMA).unwrap()
+}
+
+impl Cluster {
+    /// How to open the database as its owner.
+    pub(crate) fn settings(&self, database: &str) -> PostgresSettings {
+        PostgresSettings {
+            url: self.url("lumos", database),
+            owner_url: None,
+            accept_loss: false,
+        }
+    }
+
+    /// A store with the test's tables.
+    pub(crate) async fn open(&self, database: &str) -> PostgresStore {
+        PostgresStore::open(&self.settings(database), SCHEMA)
+            .await
+            .unwrap()
+    }
 }
 
 pub(crate) fn stream(name: &str) -> Stream {

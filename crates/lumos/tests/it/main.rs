@@ -14,6 +14,12 @@ mod artifacts;
 mod ask;
 mod bad_input;
 mod browser;
+#[path = "../../../lumos-store/tests/it/cluster.rs"]
+#[expect(
+    dead_code,
+    reason = "the tests of the store change servers in more ways"
+)]
+mod cluster;
 mod commands;
 mod demo;
 mod disk;
@@ -27,6 +33,7 @@ mod mutations;
 mod offline;
 mod outages;
 mod people;
+mod postgres;
 mod proposals;
 mod settings;
 mod speed;
