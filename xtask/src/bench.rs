@@ -30,6 +30,12 @@ const BENCHES: &[Bench] = &[
         program: Program::Example(&["300", "15"]),
     },
     Bench {
+        name: "append_rate_postgres",
+        package: "lumos-store",
+        against: "a bare PostgreSQL loop writing the same rows: 0.80 or more; a hash chain in a trigger: 10 times or more",
+        program: Program::Example(&["1000", "5"]),
+    },
+    Bench {
         name: "verify_rate",
         package: "lumos-ledger",
         against: "bare SHA-256 over the same bytes, times threads: 0.70 or more",
