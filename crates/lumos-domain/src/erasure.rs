@@ -1,6 +1,6 @@
 //! Erasing a person: their name and words become unreadable, every proof stays (DESIGN promise 9). An erasure is
 //! asked for by two people, waits until no record needs the name and no hold keeps it, and is carried out by the
-//! clock. A duty to keep comes before the wish to be erased (GDPR 17(3)(b); docs/decisions/0012).
+//! clock. A duty to keep comes before the wish to be erased (GDPR 17(3)(b); docs/decisions/0013).
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

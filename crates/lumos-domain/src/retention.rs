@@ -1,6 +1,6 @@
 //! How long records stay readable, and what keeps them longer: a period for each class of record, and legal
 //! holds. The periods follow requirement A4 (45 CFR 164.316(b)(2)(i), SOX, EU AI Act 18, 19 and 26(6)); the
-//! reasons are in docs/decisions/0012. What is erased when a period ends stands in `erasure`.
+//! reasons are in docs/decisions/0013. What is erased when a period ends stands in `erasure`.
 
 use std::fmt;
 

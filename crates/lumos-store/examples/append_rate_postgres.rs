@@ -157,6 +157,7 @@ fn append(name: &str, version: u64) -> Result<Append, Failure> {
             }],
         }],
         sealed: vec![],
+        erase: vec![],
         lease: None,
     })
 }

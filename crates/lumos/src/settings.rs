@@ -8,10 +8,9 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use lumos_connect::RegistrySettings;
 use lumos_domain::id::Digest;
+use lumos_http::Secret;
 use serde::Deserialize;
 use yaml_serde::Value;
-
-use crate::storage::Postgres;
 
 /// The settings of a server: one `lumos.yaml`. Unknown keys are refused.
 #[derive(Debug, Clone, Deserialize)]
@@ -76,6 +75,21 @@ impl Default for Settings {
             decisions_kept_days: 180,
         }
     }
+}
+
+/// A PostgreSQL database that keeps the ledger and its blobs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Postgres {
+    /// `postgres://USER:PASSWORD@HOST/DATABASE`, with the role that adds to the ledger.
+    pub url: Secret,
+    /// The same with the role that owns the tables, while a new version has to change them.
+    pub owner_url: Option<Secret>,
+    /// How many LUMOS servers write to it.
+    pub replicas: u16,
+    /// Whether a server is accepted that may lose acknowledged entries.
+    #[serde(default)]
+    pub accept_loss: bool,
 }
 
 /// A timestamp authority (RFC 3161).

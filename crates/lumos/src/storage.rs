@@ -4,26 +4,9 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use lumos_engine::ports::{Blobs, PortError, Statement, Store, StoredEntry};
-use lumos_http::Secret;
 use lumos_store::{DirBlobs, DirLock, FileAnchor, PostgresSettings, PostgresStore, SqliteStore};
-use serde::Deserialize;
 
 use crate::settings::Settings;
-
-/// A PostgreSQL database that keeps the ledger and its blobs.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Postgres {
-    /// `postgres://USER:PASSWORD@HOST/DATABASE`, with the role that adds to the ledger.
-    pub url: Secret,
-    /// The same with the role that owns the tables, while a new version has to change them.
-    pub owner_url: Option<Secret>,
-    /// How many LUMOS servers write to it.
-    pub replicas: u16,
-    /// Whether a server is accepted that may lose acknowledged entries.
-    #[serde(default)]
-    pub accept_loss: bool,
-}
 
 /// Why a store cannot be used as the settings say.
 #[derive(Debug, thiserror::Error)]

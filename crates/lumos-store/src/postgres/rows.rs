@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use deadpool_postgres::ClientWrapper;
+use lumos_domain::seal::Sealed;
 use lumos_engine::ports::{AppendError, PortError, Statement};
 use lumos_ledger::{Frontier, Hash, tree};
 use tokio_postgres::types::ToSql;
@@ -26,6 +27,7 @@ const COMMANDS: &str = "INSERT INTO commands (command_id, first, count)
     SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[])";
 const SEALED: &str = "INSERT INTO sealed (commitment, salt, value)
     SELECT * FROM unnest($1::text[], $2::bytea[], $3::text[]) ON CONFLICT DO NOTHING";
+const ERASED: &str = "DELETE FROM sealed WHERE commitment = ANY($1::text[])";
 const KINDS: &str = "INSERT INTO kinds (kind) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING";
 const WRITTEN: &str = "SELECT bytes, leaf FROM entries WHERE idx >= $1 ORDER BY idx";
 
@@ -50,6 +52,7 @@ struct Columns<'a> {
     commitment: Vec<String>,
     salt: Vec<&'a [u8]>,
     value: Vec<&'a str>,
+    erased: Vec<String>,
 }
 
 impl<'a> Columns<'a> {
@@ -74,6 +77,7 @@ impl<'a> Columns<'a> {
                 all.salt.push(&sealed.salt);
                 all.value.push(&sealed.value);
             }
+            all.erased.extend(append.erase.iter().map(Sealed::hex));
         }
         all
     }
@@ -110,6 +114,9 @@ pub(super) async fn write(
     if !c.commitment.is_empty() {
         let sealed: Params<'_> = vec![&c.commitment, &c.salt, &c.value];
         sending.push(ledger(client, SEALED, sealed).await?);
+    }
+    if !c.erased.is_empty() {
+        sending.push(ledger(client, ERASED, vec![&c.erased]).await?);
     }
     if !kinds.is_empty() {
         sending.push(ledger(client, KINDS, vec![&kinds]).await?);

@@ -11,8 +11,8 @@ use crate::world::{PATIENCE, Person, World};
 /// One proposes, the other confirms.
 const BOTH: &str = "administrator & risk";
 
-/// What nobody may find afterwards: her name, and her own words.
-const HERS: [&str; 2] = ["Ganzweg", "an unmistakable reason"];
+/// What nobody may find afterwards: their name, and their own words.
+const THEIRS: [&str; 2] = ["Quondamic", "an unmistakable reason"];
 
 /// How many files below a folder hold a text.
 fn files_with(folder: &Path, text: &str) -> Vec<String> {
@@ -38,39 +38,39 @@ fn memchr(bytes: &[u8], text: &[u8]) -> bool {
         .any(|at| begins(&at))
 }
 
-/// Gundula joins, rejects version 1.0 and draws a token; her id.
-async fn gundula_works(world: &World) -> String {
-    let add = "user add gundula --name 'Gundula Ganzweg' --json";
+/// A tester joins, rejects version 1.0 and draws a token; their id.
+async fn tester_works(world: &World) -> String {
+    let add = "user add tester --name 'Acme Quondamic Tester' --json";
     let added = world.say_as("administrator", add).await.json();
     let id = added["person"].as_str().unwrap().to_owned();
     world
-        .check_as(&[(BOTH, "role grant gundula domain-expert", 0, "role.granted")])
+        .check_as(&[(BOTH, "role grant tester domain-expert", 0, "role.granted")])
         .await;
     let sign_in = async |password: &str| -> Person {
-        let body = json!({ "login": "gundula", "password": password });
+        let body = json!({ "login": "tester", "password": password });
         let nobody = world.with("");
         let session = nobody.ask(Method::POST, "/api/v1/sessions", &body).await;
         world.with(session.is(200)["credential"].as_str().unwrap())
     };
     let first = sign_in(added["password"].as_str().unwrap()).await;
-    let own = "a password that gundula chose";
+    let own = "a password that tester chose";
     let path = format!("/api/v1/people/{id}/password");
     let body = json!({ "current": added["password"], "password": own });
     first.ask(Method::PUT, &path, &body).await.is(200);
-    let gundula = sign_in(own).await;
+    let tester = sign_in(own).await;
     let path = format!("/api/v1/people/{id}/tokens");
-    let token = json!({ "purpose": "Ganzweg's laptop", "rights": ["read"], "days": 9 });
-    gundula.ask(Method::POST, &path, &token).await.is(200);
-    let view = gundula.get("/api/v1/releases/triage/1.0").await;
+    let token = json!({ "purpose": "Quondamic's laptop", "rights": ["read"], "days": 9 });
+    tester.ask(Method::POST, &path, &token).await.is(200);
+    let view = tester.get("/api/v1/releases/triage/1.0").await;
     let review = &view["reviews"][0];
     let path = format!(
         "/api/v1/reviews/{}/signatures",
         review["review"].as_str().unwrap()
     );
     let sign = json!({
-        "verdict": "reject", "reason": HERS[1], "record": review["record_hash"],
+        "verdict": "reject", "reason": THEIRS[1], "record": review["record_hash"],
     });
-    gundula.ask(Method::POST, &path, &sign).await.is(200);
+    tester.ask(Method::POST, &path, &sign).await.is(200);
     id
 }
 
@@ -93,7 +93,7 @@ async fn until_erased(world: &World, id: &str) -> Value {
 }
 
 /// She leaves; the periods of what she did are made short, a hold is set, and her erasure waits for it.
-async fn gundula_leaves(world: &World) {
+async fn tester_leaves(world: &World) {
     let short = |class: &str| format!("retention set {class} 0 --reason 'this is a test'");
     for class in ["decision", "account", "governance"] {
         let set = short(class);
@@ -102,15 +102,15 @@ async fn gundula_leaves(world: &World) {
     let by = "administrator";
     world
         .check_as(&[
-            (by, "erase gundula --reason 'too early'", 3, "still-active"),
+            (by, "erase tester --reason 'too early'", 3, "still-active"),
             (
                 by,
-                "user suspend gundula --reason 'gundula left'",
+                "user suspend tester --reason 'tester left'",
                 0,
                 "suspended",
             ),
-            ("developer", "erase gundula", 3, "not-allowed"),
-            (by, "erase gundula", 0, "state: none"),
+            ("developer", "erase tester", 3, "not-allowed"),
+            (by, "erase tester", 0, "state: none"),
             (by, "retention show", 0, "days: 3653"),
             (
                 "risk",
@@ -120,7 +120,7 @@ async fn gundula_leaves(world: &World) {
             ),
             (
                 "risk",
-                "hold set person/gundula --reason 'a lawsuit'",
+                "hold set person/tester --reason 'a lawsuit'",
                 0,
                 "hold.set",
             ),
@@ -132,11 +132,11 @@ async fn gundula_leaves(world: &World) {
             ),
             (
                 BOTH,
-                "erase gundula --reason 'her letter'",
+                "erase tester --reason 'her letter'",
                 0,
                 "erasure.requested",
             ),
-            (by, "erase gundula", 0, "state: waiting"),
+            (by, "erase tester", 0, "state: waiting"),
         ])
         .await;
 }
@@ -147,7 +147,7 @@ async fn the_hold_is_lifted(world: &World) {
     let holds = world.say_as(by, "hold list --json").await.json();
     let hold = holds[0]["hold"].as_str().unwrap();
     assert_eq!(holds[0]["reason"], "a lawsuit");
-    let waiting = world.say_as(by, "erase gundula --json").await.json();
+    let waiting = world.say_as(by, "erase tester --json").await.json();
     assert_eq!(waiting["kept"][0]["hold"], *hold, "{waiting:#}");
     let lift = format!("hold lift {hold} --reason settled");
     world
@@ -156,7 +156,7 @@ async fn the_hold_is_lifted(world: &World) {
             (by, "hold list", 0, "(none)"),
             (
                 BOTH,
-                "erase gundula --reason 'asked again'",
+                "erase tester --reason 'asked again'",
                 0,
                 "erasure.requested",
             ),
@@ -168,12 +168,12 @@ async fn the_hold_is_lifted(world: &World) {
 async fn who_left_is_erased_when_nothing_keeps_their_name_and_no_proof_breaks() {
     let mut world = World::acme().await;
     world.reviewed("1.0").await;
-    let id = gundula_works(&world).await;
+    let id = tester_works(&world).await;
     let data = world.path("lumos-data");
-    for text in HERS {
+    for text in THEIRS {
         assert!(!files_with(&data, text).is_empty(), "{text}");
     }
-    gundula_leaves(&world).await;
+    tester_leaves(&world).await;
     the_hold_is_lifted(&world).await;
     let erased = until_erased(&world, &id).await;
     assert!(erased["values"].as_u64().unwrap() >= 8, "{erased:#}");
@@ -187,15 +187,18 @@ async fn who_left_is_erased_when_nothing_keeps_their_name_and_no_proof_breaks() 
     let again = format!("erase {id} --reason again");
     let rows = [("administrator", again.as_str(), 3, "erased-person")];
     world.check_as(&rows).await;
+    let verify = format!("ledger verify lumos-data --vkey {}", world.vkey());
     assert!(world.stop().await.success());
-    for text in HERS {
+    for text in THEIRS {
         assert_eq!(files_with(&data, text), [] as [&str; 0], "{text}");
     }
+    // Every record still has its entry, and every entry its record.
+    world.say(&verify).await.is(0, "complete");
 }
 
-/// Her name and words are nowhere, her signature still is, and everything verifies.
+/// Their name and words are nowhere, their signature still is, and everything verifies.
 async fn is_gone(world: &World, id: &str) {
-    for text in HERS {
+    for text in THEIRS {
         assert_eq!(
             files_with(&world.path("lumos-data"), text),
             [] as [&str; 0],
@@ -219,11 +222,11 @@ async fn is_gone(world: &World, id: &str) {
     ] {
         let seen = expert.get(&path).await.to_string();
         assert!(
-            !HERS.iter().any(|text| seen.contains(text)),
+            !THEIRS.iter().any(|text| seen.contains(text)),
             "{path}: {seen}"
         );
     }
-    let body = json!({ "login": "gundula", "password": "a password that gundula chose" });
+    let body = json!({ "login": "tester", "password": "a password that tester chose" });
     let nobody = world.with("");
     let session = nobody.ask(Method::POST, "/api/v1/sessions", &body).await;
     assert_eq!(session.status, 401);
@@ -231,7 +234,7 @@ async fn is_gone(world: &World, id: &str) {
     let export = world.path("export");
     let line = format!("ledger export {}", export.display());
     world.say_as("expert", &line).await.is(0, "exported");
-    assert_eq!(files_with(&export, "Ganzweg"), [] as [&str; 0]);
+    assert_eq!(files_with(&export, "Quondamic"), [] as [&str; 0]);
     fs::remove_dir_all(export).unwrap();
 }
 
@@ -240,32 +243,32 @@ async fn is_gone(world: &World, id: &str) {
 async fn free_text_of_others_is_found_by_name_and_left() {
     let world = World::acme().await;
     world.reviewed("1.0").await;
-    let add = "user add gundula --name 'Gundula Ganzweg'";
+    let add = "user add tester --name 'Acme Quondamic Tester'";
     world
         .check_as(&[
             ("administrator", add, 0, "first password"),
             (
                 "risk",
-                "hold set model/triage --reason 'GUNDULA GANZWEG against Acme'",
+                "hold set model/triage --reason 'ACME QUONDAMIC TESTER against Acme'",
                 0,
                 "hold.set",
             ),
             (
                 "risk",
-                "hold set model/triage --reason 'the undulating gundulas'",
+                "hold set model/triage --reason 'the undulating testers'",
                 0,
                 "hold.set",
             ),
             (
                 "administrator",
-                "user suspend gundula --reason 'gundula left'",
+                "user suspend tester --reason 'tester left'",
                 0,
                 "suspended",
             ),
         ])
         .await;
     let found = world
-        .say_as("administrator", "erase gundula --texts --json")
+        .say_as("administrator", "erase tester --texts --json")
         .await
         .json();
     let found = found["named_in"].as_array().unwrap();

@@ -114,6 +114,7 @@ impl Made {
             entries: new,
             sealed: Vec::new(),
             erase: Vec::new(),
+            lease: None,
         };
         self.handle.block_on(self.store.append(append))?;
         Ok(())
@@ -223,6 +224,7 @@ async fn shown(remote: &Remote, made: &dyn Store) -> Result<Compared> {
             "timers",
             "bindings",
             "files",
+            "mentions",
         ],
         ..Compared::default()
     };
