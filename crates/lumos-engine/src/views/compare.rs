@@ -48,6 +48,7 @@ const KINDS: &[Kind] = kinds! {
     "approvals", 1: "review, tuple, digest, expires_us, sandbox, revoked" from "approvals" by "review";
     "assignments", 1: "assignment, releases" from "assignments" by "assignment";
     "timers", 2: "stream, key, due_us" from "timers" by "stream, key";
+    "mentions", 2: "person, stream" from "mentions" by "person, stream";
 };
 
 /// The kinds that need the server's key or its blobs to be made from entries.
