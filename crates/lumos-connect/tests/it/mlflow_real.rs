@@ -126,7 +126,11 @@ impl Server {
             .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut said = String::new();
-        while !said.contains("Application startup complete") {
+        // It says to be complete before it listens.
+        while !["Application startup complete", "Uvicorn running on"]
+            .iter()
+            .all(|step| said.contains(step))
+        {
             let line = timeout(PATIENCE, lines.next_line()).await;
             let line = line.expect("MLflow starts in time").unwrap();
             said += &line.unwrap_or_else(|| panic!("MLflow ended: {said}"));
