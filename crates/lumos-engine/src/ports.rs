@@ -278,6 +278,9 @@ pub trait Blobs: Send + Sync {
 
     /// The bytes with this digest, checked on the way out.
     async fn get(&self, digest: &Digest) -> Result<Option<Vec<u8>>, PortError>;
+
+    /// Up to `max` digests of what is stored, those after `after`, in order. What is stored meanwhile may be missed.
+    async fn list(&self, after: Option<&Digest>, max: u32) -> Result<Vec<Digest>, PortError>;
 }
 
 /// Where the last signed checkpoint is kept, apart from the database (DESIGN promise 12).

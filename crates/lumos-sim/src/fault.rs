@@ -319,6 +319,10 @@ impl<B: Blobs> Blobs for FaultyBlobs<B> {
     async fn get(&self, digest: &Digest) -> Result<Option<Vec<u8>>, PortError> {
         self.plan.read(self.inner.get(digest)).await
     }
+
+    async fn list(&self, after: Option<&Digest>, max: u32) -> Result<Vec<Digest>, PortError> {
+        self.plan.read(self.inner.list(after, max)).await
+    }
 }
 
 /// An anchor whose writes fail as planned. Nobody can come in between here, and a process that ends here does so

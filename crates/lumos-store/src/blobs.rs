@@ -14,6 +14,9 @@ use tokio::task;
 
 use crate::durable;
 
+/// Digits of a digest that name the folder of its blob.
+const FOLDER: usize = 2;
+
 /// A directory of blobs: `blobs/ab/cdef…`, the name being the SHA-256 of the bytes.
 #[derive(Debug, Clone)]
 pub struct DirBlobs {
@@ -46,7 +49,7 @@ impl DirBlobs {
 
     fn path(&self, digest: &Digest) -> PathBuf {
         let hex = digest.hex();
-        let (folder, name) = hex.split_at(2);
+        let (folder, name) = hex.split_at(FOLDER);
         self.root.join(folder).join(name)
     }
 }
@@ -76,6 +79,46 @@ impl Blobs for DirBlobs {
             Err(error) => Err(PortError::new(doing(), error)),
         }
     }
+
+    async fn list(&self, after: Option<&Digest>, max: u32) -> Result<Vec<Digest>, PortError> {
+        let (root, after) = (Arc::clone(&self.root), after.map(Digest::hex));
+        let max = usize::try_from(max).unwrap_or(usize::MAX);
+        let work = move || list(&root, after.as_deref(), max);
+        match task::spawn_blocking(work).await {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(error)) => Err(PortError::new("listing blobs", error)),
+            Err(error) => Err(PortError::new("listing blobs", error)),
+        }
+    }
+}
+
+/// The digests that the names of files say, those after `after`, at most `max`, in order. What is no such name was not
+/// put there by LUMOS.
+fn list(root: &Path, after: Option<&str>, max: usize) -> io::Result<Vec<Digest>> {
+    let begin = after.map_or("", |hex| &hex[..FOLDER]);
+    let mut found = Vec::new();
+    for folder in names(root)? {
+        if found.len() >= max {
+            break;
+        }
+        if folder.len() != FOLDER || *folder < *begin {
+            continue;
+        }
+        let hex = names(&root.join(&folder))?;
+        let hex = hex.into_iter().map(|name| format!("{folder}{name}"));
+        let later = hex.filter(|hex| after.is_none_or(|after| **hex > *after));
+        found.extend(later.filter_map(|hex| format!("sha256:{hex}").parse().ok()));
+    }
+    found.truncate(max);
+    Ok(found)
+}
+
+/// The names in a directory, in order.
+fn names(dir: &Path) -> io::Result<Vec<String>> {
+    let names = fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name().into_string().ok()));
+    let mut names: Vec<String> = names.filter_map(io::Result::transpose).collect::<io::Result<_>>()?;
+    names.sort_unstable();
+    Ok(names)
 }
 
 fn write(path: &Path, digest: &Digest, bytes: &[u8]) -> io::Result<()> {

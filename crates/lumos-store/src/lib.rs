@@ -10,6 +10,7 @@ mod lock;
 pub mod postgres;
 mod ready;
 mod rebuild;
+pub mod snapshot;
 pub mod sqlite;
 
 pub use anchor::FileAnchor;
@@ -17,4 +18,5 @@ pub use blobs::DirBlobs;
 pub use error::OpenError;
 pub use lock::DirLock;
 pub use postgres::{PostgresBlobs, PostgresSettings, PostgresStore};
+pub use snapshot::SnapshotError;
 pub use sqlite::SqliteStore;

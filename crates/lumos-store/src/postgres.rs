@@ -11,6 +11,7 @@ mod plan;
 mod rebuild;
 mod rows;
 mod safety;
+mod snapshot;
 mod value;
 
 use std::{sync::Arc, time::Duration};

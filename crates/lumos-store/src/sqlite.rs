@@ -7,6 +7,7 @@ mod head;
 mod queue;
 mod readers;
 mod rebuild;
+mod snapshot;
 mod value;
 mod versions;
 mod writer;
@@ -25,6 +26,7 @@ use tokio::sync::watch;
 use crate::{OpenError, durable, lock::DirLock, ready::Ready};
 use queue::Queue;
 use readers::Readers;
+pub(crate) use snapshot::{blank, from_sql, to_sql};
 use value::ValueError;
 use writer::{JobError, Outcome, Work, Writer};
 

@@ -5,11 +5,14 @@ use async_trait::async_trait;
 use deadpool_postgres::{ClientWrapper, Object, Pool};
 use lumos_domain::id::Digest;
 use lumos_engine::ports::{Blobs, PortError};
+use tokio_postgres::types::ToSql;
 
 use super::{clamp, failure::Failure, select};
 
 /// Bytes of a piece.
 const PIECE: usize = 1 << 20;
+
+const LIST: &str = "SELECT digest FROM blobs WHERE digest > $1 ORDER BY digest LIMIT $2";
 
 const PIECES: &str = "SELECT bytes FROM blob_pieces WHERE digest = $1 AND piece = $2";
 
@@ -61,6 +64,24 @@ impl Blobs for PostgresBlobs {
             .await
             .map_err(|failure| PortError::new(format!("reading blob `{digest}`"), failure))
     }
+
+    async fn list(&self, after: Option<&Digest>, max: u32) -> Result<Vec<Digest>, PortError> {
+        let read = async || -> Result<Vec<Digest>, Failure> {
+            let client = self.readers.get().await?;
+            let after = after.map(Digest::hex).unwrap_or_default();
+            let params: &[&(dyn ToSql + Sync)] = &[&after, &i64::from(max)];
+            let rows = select(&client, LIST, params).await?;
+            rows.iter().map(|row| digest(row.try_get(0)?)).collect()
+        };
+        read()
+            .await
+            .map_err(|failure| PortError::new("listing blobs", failure))
+    }
+}
+
+fn digest(hex: &str) -> Result<Digest, Failure> {
+    let digest = format!("sha256:{hex}").parse();
+    digest.map_err(|_| Failure::Damaged(format!("`{hex}` is no digest of a blob")))
 }
 
 /// Reads piece by piece: what is in memory is the blob and one piece of it.

@@ -59,6 +59,8 @@ pub(super) enum Use {
     Change,
     /// To read: the server refuses whatever writes.
     Read,
+    /// To copy everything at once, which takes as long as it takes.
+    Copy,
 }
 
 impl Use {
@@ -69,6 +71,10 @@ impl Use {
             Self::Append | Self::Change => {
                 "-c default_transaction_isolation=read\\ committed -c default_transaction_read_only=off \
                  -c lock_timeout=10s -c idle_in_transaction_session_timeout=10s -c statement_timeout=0"
+            }
+            Self::Copy => {
+                "-c default_transaction_isolation=read\\ committed -c default_transaction_read_only=off \
+                 -c lock_timeout=10s -c statement_timeout=0"
             }
             Self::Read => {
                 "-c default_transaction_isolation=read\\ committed -c statement_timeout=60s"

@@ -80,6 +80,44 @@ pub(super) fn bound(params: &[Value], index: Option<i64>) -> Result<Vec<Bound<'_
     Ok(params.iter().map(|value| Bound(value, index)).collect())
 }
 
+/// A value as the column wants it into which it is copied: there nothing converts it.
+#[derive(Debug)]
+pub(super) enum Fitting<'a> {
+    As(Bound<'a>),
+    Short(i32),
+}
+
+impl ToSql for Fitting<'_> {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Encoded {
+        match self {
+            Self::As(bound) => bound.to_sql(ty, out),
+            Self::Short(number) => number.to_sql(ty, out),
+        }
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}
+
+/// The values of a row as columns of these types want them.
+pub(super) fn fitting<'a>(values: &'a [Value], types: &[Type]) -> Result<Vec<Fitting<'a>>, Failure> {
+    let fit = |(value, ty): (&'a Value, &Type)| match (value, ty) {
+        (Value::Int(number), &Type::INT4) => i32::try_from(*number).ok().map(Fitting::Short),
+        (Value::Null, _)
+        | (Value::Int(_), &Type::INT8)
+        | (Value::Text(_), &Type::TEXT)
+        | (Value::Bytes(_), &Type::BYTEA) => Some(Fitting::As(Bound(value, 0))),
+        _ => None,
+    };
+    let fits = values.iter().zip(types).map(|pair| {
+        fit(pair).ok_or_else(|| Failure::Statement(format!("a value does not fit `{}`", pair.1)))
+    });
+    fits.collect()
+}
+
 /// The columns of one row.
 pub(super) fn row(row: &tokio_postgres::Row) -> Result<Row, Failure> {
     let columns = row.columns().iter().enumerate();

@@ -38,6 +38,14 @@ pub(super) fn reader(path: &Path) -> Result<Connection, rusqlite::Error> {
     Ok(connection)
 }
 
+/// A connection that copies the whole database elsewhere.
+pub(super) fn copier(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    Ok(connection)
+}
+
 /// Applies the migrations that are missing, then the engine's own tables, each step whole or not at all.
 pub(super) fn migrate(connection: &mut Connection, schema: &[&str]) -> Result<(), OpenError> {
     connection

@@ -44,14 +44,19 @@ struct Bound<'a>(&'a Value, i64);
 
 impl ToSql for Bound<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(match self.0 {
-            Value::Null => ValueRef::Null,
-            Value::Int(number) => ValueRef::Integer(*number),
-            Value::Text(text) => ValueRef::Text(text.as_bytes()),
-            Value::Bytes(bytes) => ValueRef::Blob(bytes),
-            Value::Index => ValueRef::Integer(self.1),
-        }))
+        Ok(output(self.0, self.1))
     }
+}
+
+/// A value as SQLite takes it; `index` stands for `Value::Index`.
+pub(super) fn output(value: &Value, index: i64) -> ToSqlOutput<'_> {
+    ToSqlOutput::Borrowed(match value {
+        Value::Null => ValueRef::Null,
+        Value::Int(number) => ValueRef::Integer(*number),
+        Value::Text(text) => ValueRef::Text(text.as_bytes()),
+        Value::Bytes(bytes) => ValueRef::Blob(bytes),
+        Value::Index => ValueRef::Integer(index),
+    })
 }
 
 /// Binds `params` to `statement`, `$1` being the first; `index` stands for `Value::Index`.

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use lumos_domain::id::Digest;
-use lumos_engine::ports::{Anchor as _, Blobs as _, Statement, Store as _, StoredEntry, Value};
+use lumos_engine::ports::{Anchor as _, Blobs, Statement, Store as _, StoredEntry, Value};
 use lumos_store::{DirBlobs, FileAnchor};
 
 use crate::world::{append, check_whole, open};
@@ -23,6 +23,37 @@ async fn blobs_are_found_by_their_digest() {
     let hex = Digest::of(b"a report").hex();
     let file = dir.path().join("blobs").join(&hex[..2]).join(&hex[2..]);
     assert_eq!(fs::read(file).unwrap(), b"a report");
+}
+
+/// Every digest, asked for a few at a time.
+pub(crate) async fn listed(blobs: &dyn Blobs, max: u32) -> Vec<Digest> {
+    let mut all: Vec<Digest> = Vec::new();
+    loop {
+        let more = blobs.list(all.last(), max).await.unwrap();
+        assert!(more.len() <= usize::try_from(max).unwrap());
+        if more.is_empty() {
+            return all;
+        }
+        all.extend(more);
+    }
+}
+
+#[tokio::test]
+async fn every_blob_is_listed_once_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let blobs = DirBlobs::open(dir.path()).unwrap();
+    assert!(listed(&blobs, 7).await.is_empty());
+    let mut put = Vec::new();
+    for n in 0..600_u32 {
+        put.push(blobs.put(n.to_be_bytes().to_vec()).await.unwrap());
+    }
+    put.sort_unstable();
+    let folder = dir.path().join("blobs").join(&put[0].hex()[..2]);
+    fs::write(folder.join("x-1-0.unfinished"), "a re").unwrap();
+    fs::write(folder.join("note"), "not by LUMOS").unwrap();
+    for max in [1, 7, 600, 601] {
+        assert_eq!(listed(&blobs, max).await, put, "{max}");
+    }
 }
 
 #[tokio::test]

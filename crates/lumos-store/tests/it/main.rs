@@ -16,6 +16,7 @@ mod files;
 mod leases;
 mod notary;
 mod replicas;
+mod snapshot;
 mod start;
 mod views;
 mod world;

@@ -311,6 +311,8 @@ async fn real_blobs_are_whole_or_said_to_be_damaged() {
             assert_eq!(two.get(&digest).await.unwrap(), Some(bytes), "mended");
         }
     }
+    let all = crate::files::listed(&one, 2).await;
+    assert!(all.is_sorted() && all.len() == 5, "{all:?}");
     let unknown = lumos_domain::id::Digest::of(b"unknown");
     assert_eq!(one.get(&unknown).await.unwrap(), None);
 }
