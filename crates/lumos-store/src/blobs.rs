@@ -47,6 +47,14 @@ impl DirBlobs {
         Ok(Self { root: root.into() })
     }
 
+    /// The blobs of a data directory that another process may hold, to be read.
+    #[must_use]
+    pub fn of(dir: &Path) -> Self {
+        Self {
+            root: dir.join("blobs").into(),
+        }
+    }
+
     fn path(&self, digest: &Digest) -> PathBuf {
         let hex = digest.hex();
         let (folder, name) = hex.split_at(FOLDER);
@@ -107,7 +115,7 @@ fn list(root: &Path, after: Option<&str>, max: usize) -> io::Result<Vec<Digest>>
         let hex = names(&root.join(&folder))?;
         let hex = hex.into_iter().map(|name| format!("{folder}{name}"));
         let later = hex.filter(|hex| after.is_none_or(|after| **hex > *after));
-        found.extend(later.filter_map(|hex| format!("sha256:{hex}").parse().ok()));
+        found.extend(later.filter_map(|hex| format!("sha256:{hex}").parse::<Digest>().ok()));
     }
     found.truncate(max);
     Ok(found)
@@ -116,7 +124,9 @@ fn list(root: &Path, after: Option<&str>, max: usize) -> io::Result<Vec<Digest>>
 /// The names in a directory, in order.
 fn names(dir: &Path) -> io::Result<Vec<String>> {
     let names = fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name().into_string().ok()));
-    let mut names: Vec<String> = names.filter_map(io::Result::transpose).collect::<io::Result<_>>()?;
+    let mut names: Vec<String> = names
+        .filter_map(io::Result::transpose)
+        .collect::<io::Result<_>>()?;
     names.sort_unstable();
     Ok(names)
 }

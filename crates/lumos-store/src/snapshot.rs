@@ -101,12 +101,21 @@ pub(crate) fn seal(path: &Path) -> Result<(), SnapshotError> {
     seal().map_err(at("writing the snapshot", path))
 }
 
-/// Reads the whole snapshot `file` and says what its head is: every entry is hashed, and counted in its stream, and
-/// every sealed value opens its commitment.
+/// What a snapshot holds.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// Its head.
+    pub head: Frontier,
+    /// What its head was when it had the entries that were asked about; nothing if it never had as many.
+    pub earlier: Option<Frontier>,
+}
+
+/// Reads the whole snapshot `file` and says what its head is, and was at `earlier` entries: every entry is hashed, and
+/// counted in its stream, and every sealed value opens its commitment.
 ///
 /// # Errors
 /// [`SnapshotError::Damaged`] when one of these does not hold, others when it cannot be read.
-pub fn check(file: &Path) -> Result<Frontier, SnapshotError> {
+pub fn check(file: &Path, earlier: u64) -> Result<Checked, SnapshotError> {
     let connection = open(file)?;
     let read = SnapshotError::database("reading the snapshot");
     let intact: String = connection
@@ -115,22 +124,23 @@ pub fn check(file: &Path) -> Result<Frontier, SnapshotError> {
     if intact != "ok" {
         return Err(SnapshotError::damaged(intact));
     }
-    let frontier = entries(&connection)?;
+    let checked = entries(&connection, earlier)?;
     let (size, stored): (i64, Vec<u8>) = connection
         .query_row("SELECT size, frontier FROM head WHERE one = 1", [], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })
         .map_err(&read)?;
-    if u64::try_from(size) != Ok(frontier.size()) || stored != frontier.to_bytes() {
+    let head = &checked.head;
+    if u64::try_from(size) != Ok(head.size()) || stored != head.to_bytes() {
         let problem = format!(
             "its head of {size} entries is not that of the {} entries it holds",
-            frontier.size()
+            head.size()
         );
         return Err(SnapshotError::damaged(problem));
     }
     streams(&connection)?;
     sealed(&connection)?;
-    Ok(frontier)
+    Ok(checked)
 }
 
 /// Opens a snapshot to be read.
@@ -140,13 +150,14 @@ pub(crate) fn open(file: &Path) -> Result<Connection, SnapshotError> {
         .map_err(SnapshotError::database("opening the snapshot"))
 }
 
-fn entries(connection: &Connection) -> Result<Frontier, SnapshotError> {
+fn entries(connection: &Connection, earlier: u64) -> Result<Checked, SnapshotError> {
     let read = SnapshotError::database("reading the entries of the snapshot");
     let mut statement = connection
         .prepare("SELECT idx, bytes, leaf FROM entries ORDER BY idx")
         .map_err(&read)?;
     let mut rows = statement.query([]).map_err(&read)?;
     let mut frontier = Frontier::new();
+    let mut then = (earlier == 0).then(Frontier::new);
     while let Some(row) = rows.next().map_err(&read)? {
         let columns = || -> rusqlite::Result<_> {
             Ok((row.get::<_, i64>(0)?, row.get_ref(1)?, row.get_ref(2)?))
@@ -163,8 +174,14 @@ fn entries(connection: &Connection) -> Result<Frontier, SnapshotError> {
             return Err(SnapshotError::damaged(problem));
         }
         frontier.append(leaf);
+        if frontier.size() == earlier {
+            then = Some(frontier.clone());
+        }
     }
-    Ok(frontier)
+    Ok(Checked {
+        head: frontier,
+        earlier: then,
+    })
 }
 
 /// The streams whose version is not the number of their entries.
@@ -206,16 +223,12 @@ fn sealed(connection: &Connection) -> Result<(), SnapshotError> {
     Ok(())
 }
 
-/// Makes the database of the data directory `dir` from the snapshot `file`, without the rows of `forget`. The caller
-/// has checked it. It is there whole or not at all.
+/// Refuses a data directory that holds a database, or what is left of one.
 ///
 /// # Errors
-/// [`SnapshotError::NotEmpty`] when there is a database already, or what is left of one; others when a file fails.
-pub fn restore(file: &Path, dir: &Path, forget: &[&str]) -> Result<(), SnapshotError> {
-    durable::make_dir(dir).map_err(at("making", dir))?;
-    let _lock = DirLock::take(dir)?;
-    let database = dir.join("lumos.db");
-    // A log left by another database would be taken for this one's.
+/// [`SnapshotError::NotEmpty`].
+pub fn is_vacant(dir: &Path) -> Result<(), SnapshotError> {
+    // A log left by another database would be taken for a new one's.
     for name in ["lumos.db", "lumos.db-wal", "lumos.db-journal"] {
         let path = dir.join(name);
         if path.exists() {
@@ -223,6 +236,22 @@ pub fn restore(file: &Path, dir: &Path, forget: &[&str]) -> Result<(), SnapshotE
             return Err(SnapshotError::NotEmpty { found });
         }
     }
+    Ok(())
+}
+
+/// Makes the database of the data directory `dir`, which the caller holds, from the snapshot `file`, which the caller has
+/// checked. The rows of `forget` are left out. It is there whole or not at all.
+///
+/// # Errors
+/// [`SnapshotError::NotEmpty`] when there is one already, others when a file fails.
+pub fn restore(
+    file: &Path,
+    dir: &Path,
+    _held: &DirLock,
+    forget: &[&str],
+) -> Result<(), SnapshotError> {
+    is_vacant(dir)?;
+    let database = dir.join("lumos.db");
     let unfinished = dir.join("lumos.db.unfinished");
     if unfinished.exists() {
         fs::remove_file(&unfinished).map_err(at("removing", &unfinished))?;
@@ -247,9 +276,7 @@ pub fn restore(file: &Path, dir: &Path, forget: &[&str]) -> Result<(), SnapshotE
 }
 
 /// The tables of a snapshot that are carried over as they are, each with its columns.
-pub(crate) fn tables(
-    connection: &Connection,
-) -> Result<Vec<(String, Vec<String>)>, SnapshotError> {
+pub(crate) fn tables(connection: &Connection) -> Result<Vec<(String, Vec<String>)>, SnapshotError> {
     let read = SnapshotError::database("reading the tables of the snapshot");
     let mut statement = connection
         .prepare(

@@ -101,6 +101,21 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DAY")]
         to: Option<String>,
     },
+    /// Copy the ledger as it is now into a new folder, also while a server runs. Without the keys and the anchor
+    Backup {
+        #[arg(value_name = "DIR")]
+        into: PathBuf,
+    },
+    /// Make a ledger where there is none from a backup
+    Restore {
+        #[arg(value_name = "BACKUP")]
+        from: PathBuf,
+        /// The newest checkpoint you can get, from a witness, an export or a receipt, where the anchor was lost
+        #[arg(long, value_name = "FILE")]
+        anchor: Option<PathBuf>,
+    },
+    /// Move the ledger of the data directory to the PostgreSQL database that the settings name
+    Migrate,
     /// Cosign the checkpoints of ledgers run by others
     #[command(subcommand)]
     Witness(Witness),

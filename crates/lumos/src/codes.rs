@@ -31,6 +31,7 @@ fn own(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
         lumos_ledger::verify::Error
         lumos_policy::BundleError
         lumos_store::OpenError
+        lumos_store::SnapshotError
         lumos_timestamp::Error
         lumos_worker::WorkerError
         lumos_worker::tree::TreeError

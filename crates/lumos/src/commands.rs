@@ -9,6 +9,7 @@ use crate::{
 };
 
 mod ask;
+mod backup;
 mod check;
 mod demo;
 mod erase;
@@ -73,6 +74,11 @@ async fn dispatch(cli: Cli) -> Result<Said> {
         Command::Scan { path } => scan::run(&path, &out).await,
         Command::Policy(policy) => policy::run(policy, &common, &out).await,
         Command::Ledger(ledger) => ledger::run(ledger, &common, &out).await,
+        Command::Backup { into } => backup::take(&into, &common, out).await,
+        Command::Restore { from, anchor } => {
+            backup::restore(&from, anchor.as_deref(), &common, out).await
+        }
+        Command::Migrate => backup::migrate(&common, out).await,
         Command::Witness(witness) => witness::run(&witness, &common).await,
         Command::Ask { question, from, to } => {
             let period = (from.as_deref(), to.as_deref());

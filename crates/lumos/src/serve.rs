@@ -201,8 +201,7 @@ struct Base {
 impl Base {
     async fn open(loaded: &Loaded, extras: &Extras) -> Result<Self> {
         let (data, origin) = (&own_folder(&loaded.settings.data)?, &loaded.settings.origin);
-        let schema = [lumos_engine::schema(), lumos_web::schema()].concat();
-        let storage = Storage::open(&loaded.settings, data, &schema).await?;
+        let storage = Storage::open(&loaded.settings, data).await?;
         let store = storage.store();
         let size = store.frontier().await?.size();
         let keys = Keys::open(data, origin, &OsEntropy, size == 0)?;

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use lumos_engine::ports::{Blobs, PortError, Statement, Store, StoredEntry};
 use lumos_store::{DirBlobs, DirLock, FileAnchor, PostgresSettings, PostgresStore, SqliteStore};
 
-use crate::settings::Settings;
+use crate::settings::{Postgres, Settings};
 
 /// Why a store cannot be used as the settings say.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +31,11 @@ impl StorageError {
     }
 }
 
+/// The tables of everybody, beside the store's own.
+pub(crate) fn schema() -> Vec<&'static str> {
+    [lumos_engine::schema(), lumos_web::schema()].concat()
+}
+
 /// The open store.
 pub(crate) enum Storage {
     Sqlite(Arc<SqliteStore>),
@@ -46,7 +51,8 @@ impl Storage {
     ///
     /// # Errors
     /// When it cannot be opened, or several replicas would share it without sharing an anchor.
-    pub(crate) async fn open(settings: &Settings, data: &Path, schema: &[&str]) -> Result<Self> {
+    pub(crate) async fn open(settings: &Settings, data: &Path) -> Result<Self> {
+        let schema = &schema();
         let Some(postgres) = &settings.postgres else {
             let store = SqliteStore::open(data, schema).context("opening the ledger")?;
             return Ok(Self::Sqlite(Arc::new(store)));
@@ -56,19 +62,25 @@ impl Storage {
             return Err(StorageError::AnchorNotShared { replicas }.into());
         }
         let files = DirLock::take(data)?;
-        let settings = PostgresSettings {
-            url: postgres.url.expose().to_owned(),
-            owner_url: postgres
-                .owner_url
-                .as_ref()
-                .map(|url| url.expose().to_owned()),
-            accept_loss: postgres.accept_loss,
-        };
-        let store = PostgresStore::open(&settings, schema).await;
         Ok(Self::Postgres {
-            store: Arc::new(store.context("opening the ledger")?),
+            store: Arc::new(Self::postgres(postgres, schema).await?),
             _files: files,
         })
+    }
+
+    /// Opens the database, whoever else uses it.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub(crate) async fn postgres(settings: &Postgres, schema: &[&str]) -> Result<PostgresStore> {
+        let owner_url = settings.owner_url.as_ref();
+        let settings = PostgresSettings {
+            url: settings.url.expose().to_owned(),
+            owner_url: owner_url.map(|url| url.expose().to_owned()),
+            accept_loss: settings.accept_loss,
+        };
+        let store = PostgresStore::open(&settings, schema).await;
+        store.context("opening the ledger")
     }
 
     /// The store, as the engine sees it.

@@ -55,13 +55,13 @@ impl PostgresStore {
         seal(file)
     }
 
-    /// Fills this empty database from the snapshot `file`, all of it or nothing, and says what its head is. Every
-    /// entry is hashed again as the database gives it back, before it is committed.
+    /// Fills this empty database from the snapshot `file`, all of it or nothing but the rows of `forget`, and says what
+    /// its head is. Every entry is hashed again as the database gives it back, before it is committed.
     ///
     /// # Errors
     /// [`SnapshotError::NotEmpty`] when it is not empty, others when the snapshot cannot be read, what comes back is
     /// not what was sent, or the database fails.
-    pub async fn load(&self, file: &Path) -> Result<Frontier, SnapshotError> {
+    pub async fn load(&self, file: &Path, forget: &[&str]) -> Result<Frontier, SnapshotError> {
         let source = snapshot::open(file)?;
         let client = self.address.connect(Use::Copy).await?;
         let failed = |failure: Failure| failure.into_port(LOADING);
@@ -73,7 +73,8 @@ impl PostgresStore {
             let found = format!("the database has {} entries", before.size());
             return Err(SnapshotError::NotEmpty { found });
         }
-        for (table, columns) in snapshot::tables(&source)? {
+        let kept = |(table, _): &(String, _)| !forget.contains(&table.as_str());
+        for (table, columns) in snapshot::tables(&source)?.into_iter().filter(kept) {
             load(&client, &source, &table, &columns).await?;
         }
         let read = SnapshotError::database("reading the head of the snapshot");
@@ -120,7 +121,10 @@ async fn dump(
 ) -> Result<(), SnapshotError> {
     let names = columns.join(", ");
     let marks: Vec<String> = (1..=columns.len()).map(|n| format!("${n}")).collect();
-    let sql = format!("INSERT INTO {table} ({names}) VALUES ({})", marks.join(", "));
+    let sql = format!(
+        "INSERT INTO {table} ({names}) VALUES ({})",
+        marks.join(", ")
+    );
     let write = SnapshotError::database("writing the snapshot");
     let mut insert = copy.prepare(&sql).map_err(&write)?;
     let failed = |failure: Failure| failure.into_port(DUMPING);
@@ -181,7 +185,9 @@ async fn read_back(client: &ClientWrapper) -> Result<Frontier, Failure> {
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         let leaf = tree::leaf_hash(bytes);
         if clamp(frontier.size()) != index || stored != leaf.as_bytes() {
-            return Err(Failure::Damaged(format!("entry {index} reads back otherwise")));
+            return Err(Failure::Damaged(format!(
+                "entry {index} reads back otherwise"
+            )));
         }
         frontier.append(leaf);
     }

@@ -103,7 +103,10 @@ impl ToSql for Fitting<'_> {
 }
 
 /// The values of a row as columns of these types want them.
-pub(super) fn fitting<'a>(values: &'a [Value], types: &[Type]) -> Result<Vec<Fitting<'a>>, Failure> {
+pub(super) fn fitting<'a>(
+    values: &'a [Value],
+    types: &[Type],
+) -> Result<Vec<Fitting<'a>>, Failure> {
     let fit = |(value, ty): (&'a Value, &Type)| match (value, ty) {
         (Value::Int(number), &Type::INT4) => i32::try_from(*number).ok().map(Fitting::Short),
         (Value::Null, _)

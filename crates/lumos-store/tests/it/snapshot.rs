@@ -1,13 +1,16 @@
 //! A snapshot is the ledger at one moment, whole, and either store can be made from it; one that was changed is
 //! refused, whatever was changed.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use lumos_domain::seal::SealedValue;
 use lumos_engine::ports::{Row, Store, Value};
 use lumos_ledger::Hash;
-use lumos_store::{SnapshotError, SqliteStore, snapshot};
-use tempfile::TempDir;
+use lumos_store::{DirLock, SnapshotError, SqliteStore, snapshot};
 
 use crate::{
     cluster::Cluster,
@@ -60,6 +63,12 @@ async fn root(store: &dyn Store) -> (u64, Hash) {
     (frontier.size(), frontier.root())
 }
 
+fn restore(file: &Path, dir: &Path, forget: &[&str]) -> Result<(), SnapshotError> {
+    fs::create_dir_all(dir).unwrap();
+    let held = DirLock::take(dir)?;
+    snapshot::restore(file, dir, &held, forget)
+}
+
 #[tokio::test]
 async fn a_ledger_that_is_written_to_is_copied_whole_and_made_again() {
     let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -71,14 +80,20 @@ async fn a_ledger_that_is_written_to_is_copied_whole_and_made_again() {
     SqliteStore::snapshot(old.path(), &file).unwrap();
     let after = append("c302", &[("model/b", 2)], &[]);
     store.append(after).await.unwrap();
-    let checked = snapshot::check(&file).unwrap();
-    assert_eq!((checked.size(), checked.root()), (size, hash));
+    let checked = snapshot::check(&file, 255).unwrap();
+    assert_eq!((checked.head.size(), checked.head.root()), (size, hash));
+    let leaves = store.leaves(0, 255).await.unwrap();
+    assert_eq!(
+        checked.earlier.unwrap().root(),
+        lumos_ledger::tree::root(&leaves)
+    );
+    assert!(snapshot::check(&file, size + 1).unwrap().earlier.is_none());
     let bytes = fs::read(&file).unwrap();
     let holds = |part: &[u8]| bytes.windows(part.len()).any(|found| found == part);
     assert!(holds(b"name 10") && !holds(&[5; 32]));
 
     let dir = new.path().join("data");
-    snapshot::restore(&file, &dir, &["leases", "unknown"]).unwrap();
+    restore(&file, &dir, &["leases", "unknown"]).unwrap();
     let again = SqliteStore::open(&dir, SCHEMA).unwrap();
     assert_eq!(root(&again).await, (size, hash));
     assert_eq!(check_whole(&again).await, size);
@@ -93,19 +108,19 @@ async fn a_ledger_that_is_written_to_is_copied_whole_and_made_again() {
     // Nothing is put over a ledger, nor beside the log of another one.
     drop(again);
     let refused = |found| matches!(found, Err(SnapshotError::NotEmpty { .. }));
-    assert!(refused(snapshot::restore(&file, &dir, &[])));
+    assert!(refused(restore(&file, &dir, &[])));
     fs::remove_file(dir.join("lumos.db")).unwrap();
     fs::write(dir.join("lumos.db-wal"), "left").unwrap();
-    assert!(refused(snapshot::restore(&file, &dir, &[])));
+    assert!(refused(restore(&file, &dir, &[])));
     fs::remove_file(dir.join("lumos.db-wal")).unwrap();
     // One that was cut short is in nobody's way.
     fs::write(dir.join("lumos.db.unfinished"), "half").unwrap();
-    snapshot::restore(&file, &dir, &[]).unwrap();
+    restore(&file, &dir, &[]).unwrap();
     assert!(!dir.join("lumos.db.unfinished").exists());
     let again = SqliteStore::open(&dir, SCHEMA).unwrap();
     assert_eq!(check_whole(&again).await, size);
     assert!(matches!(
-        snapshot::restore(&file, &dir, &[]),
+        restore(&file, &dir, &[]),
         Err(SnapshotError::Open(_))
     ));
 }
@@ -117,7 +132,7 @@ async fn what_was_changed_in_a_snapshot_is_found() {
     let store = open(&dir);
     fill(&store).await;
     SqliteStore::snapshot(dir.path(), &file).unwrap();
-    snapshot::check(&file).unwrap();
+    snapshot::check(&file, 0).unwrap();
     for sql in [
         "UPDATE entries SET bytes = x'00' WHERE idx = 7",
         "UPDATE entries SET leaf = zeroblob(32) WHERE idx = 300",
@@ -140,17 +155,23 @@ async fn what_was_changed_in_a_snapshot_is_found() {
         let changed = dir.path().join("changed.db");
         fs::copy(&file, &changed).unwrap();
         run(&changed, sql);
-        let found = snapshot::check(&changed);
+        let found = snapshot::check(&changed, 0);
         assert!(found.is_err(), "{sql}");
         let problem = found.unwrap_err().to_string();
-        assert!(problem.starts_with("reading") || problem.starts_with("opening"), "{problem}");
+        assert!(
+            problem.starts_with("reading") || problem.starts_with("opening"),
+            "{problem}"
+        );
     }
 }
 
 /// Runs SQL that no type of SQLite's strict tables refuses, or nothing if one does: then it could not happen.
 fn run(file: &Path, sql: &str) {
     let text = sql.replace("'text'", "x'74657874'");
-    rusqlite::Connection::open(file).unwrap().execute(&text, []).unwrap();
+    rusqlite::Connection::open(file)
+        .unwrap()
+        .execute(&text, [])
+        .unwrap();
 }
 
 #[tokio::test]
@@ -162,11 +183,14 @@ async fn a_snapshot_that_is_no_whole_file_is_refused() {
     SqliteStore::snapshot(dir.path(), &file).unwrap();
     let whole = fs::read(&file).unwrap();
     let cut = dir.path().join("cut.db");
-    for length in (0..whole.len()).step_by(whole.len() / 40).chain([whole.len() - 1]) {
+    for length in (0..whole.len())
+        .step_by(whole.len() / 40)
+        .chain([whole.len() - 1])
+    {
         fs::write(&cut, &whole[..length]).unwrap();
-        assert!(snapshot::check(&cut).is_err(), "{length} bytes");
+        assert!(snapshot::check(&cut, 0).is_err(), "{length} bytes");
     }
-    assert!(snapshot::check(&dir.path().join("absent.db")).is_err());
+    assert!(snapshot::check(&dir.path().join("absent.db"), 0).is_err());
     assert!(SqliteStore::snapshot(&dir.path().join("absent"), &cut).is_err());
     // Nothing is written over what is there.
     assert!(SqliteStore::snapshot(dir.path(), &file).is_err());
@@ -186,14 +210,14 @@ async fn real_postgres_and_sqlite_hold_the_same_ledger_either_way() {
 
     let name = cluster.database();
     let there = cluster.open(&name).await;
-    let loaded = there.load(&file).await.unwrap();
+    let loaded = there.load(&file, &[]).await.unwrap();
     assert_eq!((loaded.size(), loaded.root()), root(&here).await);
     drop(there);
     let there = cluster.open(&name).await;
     assert_eq!(rows(&there).await, rows(&here).await);
     assert_eq!(check_whole(&there).await, loaded.size());
     assert!(matches!(
-        there.load(&file).await,
+        there.load(&file, &[]).await,
         Err(SnapshotError::NotEmpty { .. })
     ));
     let after = append("c302", &[("model/b", 2)], &[]);
@@ -202,9 +226,10 @@ async fn real_postgres_and_sqlite_hold_the_same_ledger_either_way() {
 
     let back = dir.path().join("back.db");
     there.snapshot(&back, SCHEMA).await.unwrap();
-    assert_eq!(snapshot::check(&back).unwrap().root(), root(&here).await.1);
+    let checked = snapshot::check(&back, 0).unwrap();
+    assert_eq!(checked.head.root(), root(&here).await.1);
     let data = dir.path().join("data");
-    snapshot::restore(&back, &data, &[]).unwrap();
+    restore(&back, &data, &[]).unwrap();
     let again = SqliteStore::open(&data, SCHEMA).unwrap();
     assert_eq!(rows(&again).await, rows(&here).await);
 }
@@ -224,15 +249,15 @@ async fn real_postgres_takes_all_of_a_snapshot_or_nothing() {
     let changed = dir.path().join("changed.db");
     fs::copy(&file, &changed).unwrap();
     run(&changed, "UPDATE entries SET bytes = x'00' WHERE idx = 300");
-    assert!(there.load(&changed).await.is_err());
+    assert!(there.load(&changed, &[]).await.is_err());
     fs::copy(&file, &changed).unwrap();
     run(&changed, "DROP TABLE logins");
     run(&changed, "CREATE TABLE logins (login TEXT, other TEXT)");
-    assert!(there.load(&changed).await.is_err());
+    assert!(there.load(&changed, &[]).await.is_err());
     assert_eq!(root(&there).await.0, 0);
     assert!(rows(&there).await[0].is_empty());
     // And the whole one goes in afterwards.
-    there.load(&file).await.unwrap();
+    there.load(&file, &[]).await.unwrap();
     assert_eq!(rows(&there).await, rows(&here).await);
 }
 
@@ -241,26 +266,28 @@ async fn real_a_snapshot_of_postgres_is_of_one_moment() {
     let Some(cluster) = Cluster::start() else {
         return;
     };
-    let store = std::sync::Arc::new(cluster.open(&cluster.database()).await);
-    let writing = {
-        let store = std::sync::Arc::clone(&store);
-        tokio::spawn(async move {
-            for n in 1..=400 {
-                let one = append(&format!("c{n}"), &[("model/a", n)], &[]);
-                store.append(one).await.unwrap();
-            }
-        })
+    let store = cluster.open(&cluster.database()).await;
+    let written = AtomicBool::new(false);
+    let write = async {
+        for n in 1..=400 {
+            let one = append(&format!("c{n}"), &[("model/a", n)], &[]);
+            store.append(one).await.unwrap();
+        }
+        written.store(true, Ordering::Relaxed);
     };
-    let dir = TempDir::new().unwrap();
-    let mut sizes = Vec::new();
-    while !writing.is_finished() {
-        let file = dir.path().join(format!("{}.db", sizes.len()));
-        store.snapshot(&file, SCHEMA).await.unwrap();
-        let frontier = snapshot::check(&file).unwrap();
-        let leaves = store.leaves(0, frontier.size()).await.unwrap();
-        assert_eq!(lumos_ledger::tree::root(&leaves), frontier.root());
-        sizes.push(frontier.size());
-    }
-    writing.await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let copy = async {
+        let mut sizes = Vec::new();
+        while !written.load(Ordering::Relaxed) {
+            let file = dir.path().join(format!("{}.db", sizes.len()));
+            store.snapshot(&file, SCHEMA).await.unwrap();
+            let frontier = snapshot::check(&file, 0).unwrap().head;
+            let leaves = store.leaves(0, frontier.size()).await.unwrap();
+            assert_eq!(lumos_ledger::tree::root(&leaves), frontier.root());
+            sizes.push(frontier.size());
+        }
+        sizes
+    };
+    let ((), sizes) = tokio::join!(write, copy);
     assert!(sizes.is_sorted() && sizes.len() > 1, "{sizes:?}");
 }

@@ -1,6 +1,6 @@
 //! Somebody who left is erased: from pages, the interface, exports and every file, and every proof still holds.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use lumos_http::Method;
 use serde_json::{Value, json};
@@ -170,8 +170,13 @@ async fn who_left_is_erased_when_nothing_keeps_their_name_and_no_proof_breaks() 
     world.reviewed("1.0").await;
     let id = tester_works(&world).await;
     let data = world.path("lumos-data");
+    world.say("backup before").await.is(0, "entries");
     for text in THEIRS {
         assert!(!files_with(&data, text).is_empty(), "{text}");
+        assert!(
+            !files_with(&world.path("before"), text).is_empty(),
+            "{text}"
+        );
     }
     tester_leaves(&world).await;
     the_hold_is_lifted(&world).await;
@@ -189,8 +194,14 @@ async fn who_left_is_erased_when_nothing_keeps_their_name_and_no_proof_breaks() 
     world.check_as(&rows).await;
     let verify = format!("ledger verify lumos-data --vkey {}", world.vkey());
     assert!(world.stop().await.success());
+    world.say("backup after").await.is(0, "entries");
     for text in THEIRS {
         assert_eq!(files_with(&data, text), [] as [&str; 0], "{text}");
+        assert_eq!(
+            files_with(&world.path("after"), text),
+            [] as [&str; 0],
+            "{text}"
+        );
     }
     // Every record still has its entry, and every entry its record.
     world.say(&verify).await.is(0, "complete");
@@ -199,11 +210,14 @@ async fn who_left_is_erased_when_nothing_keeps_their_name_and_no_proof_breaks() 
 /// Their name and words are nowhere, their signature still is, and everything verifies.
 async fn is_gone(world: &World, id: &str) {
     for text in THEIRS {
-        assert_eq!(
-            files_with(&world.path("lumos-data"), text),
-            [] as [&str; 0],
-            "{text}"
-        );
+        // The log is cut behind the commit that is seen, and waits for whoever reads just then.
+        let gone = async {
+            while !files_with(&world.path("lumos-data"), text).is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let gone = timeout(PATIENCE, gone).await;
+        assert!(gone.is_ok(), "{text}");
     }
     let expert = world.person("expert").await;
     let release = expert.get("/api/v1/releases/triage/1.0").await;

@@ -12,6 +12,7 @@
 #[expect(dead_code, reason = "the demo has more versions to tell about")]
 mod artifacts;
 mod ask;
+mod backup;
 mod bad_input;
 mod browser;
 #[path = "../../../lumos-store/tests/it/cluster.rs"]

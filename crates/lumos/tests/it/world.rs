@@ -21,7 +21,7 @@ use tokio::{
 pub(crate) use folder::copy;
 pub(crate) use person::{Answer, Person, answer, peer_at, promoted};
 
-mod folder;
+pub(crate) mod folder;
 mod person;
 
 /// A limit, not a pace: everything waited for announces itself.

@@ -20,7 +20,7 @@ use lumos_store::{FileAnchor, SqliteStore};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
-use crate::remote::Remote;
+use crate::{remote::Remote, storage};
 
 /// The database in a data directory.
 const DATABASE: &str = "lumos.db";
@@ -116,8 +116,7 @@ impl Database {
                     .with_context(|| format!("copying `{}`", from.display()))?;
             }
         }
-        let schema = [lumos_engine::schema(), lumos_web::schema()].concat();
-        let store = Arc::new(SqliteStore::open(copy.path(), &schema)?);
+        let store = Arc::new(SqliteStore::open(copy.path(), &storage::schema())?);
         Ok(Self {
             store,
             handle,
@@ -188,13 +187,17 @@ impl Database {
     }
 }
 
-/// The checkpoint that was signed last for the data directory `dir`.
+/// The checkpoint that was signed last for the data directory `dir`, or before the backup in it was made.
 ///
 /// # Errors
 /// When there is none.
 pub(super) fn anchored(dir: &Path) -> Result<Vec<u8>> {
     let anchor = FileAnchor::beside(dir)?;
-    anchor.load()?.with_context(|| {
+    let anchored = match anchor.load()? {
+        None => fs::read(dir.join("checkpoint")).ok(),
+        anchored => anchored,
+    };
+    anchored.with_context(|| {
         format!(
             "there is no checkpoint in `{}`: a database without its anchor can be compared with a ledger \
              (`lumos ledger verify --since {}`), not verified by itself",

@@ -1,0 +1,147 @@
+//! `lumos restore BACKUP`: a ledger where there is none, from a backup that does not go back behind what was signed.
+
+use std::{
+    fs,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+use lumos_engine::ports::Anchor as _;
+use lumos_store::{DirBlobs, DirLock, FileAnchor, snapshot};
+
+use super::{
+    ABOUT, ABOUT_MAX, About, CHECKPOINT, Copied, DATABASE, FORMAT, claimed, continues, copy,
+    digest_of,
+};
+use crate::{
+    cli::Common,
+    commands::{Out, Said},
+    serve::own_folder,
+    settings::{self, Settings},
+    storage::{self, Storage},
+};
+
+/// Whoever was signed in when the backup was made may have signed out since.
+const FORGOTTEN: &[&str] = &["open_sessions"];
+
+/// Makes the ledger that the settings name from the backup in `from`. `held` is a checkpoint from elsewhere, to begin
+/// with where the anchor was lost.
+///
+/// # Errors
+/// When the backup is damaged, of another ledger or older than what was signed, there is a ledger already, or something
+/// cannot be read or written.
+pub(crate) async fn restore(
+    from: &Path,
+    held: Option<&Path>,
+    common: &Common,
+    out: Out,
+) -> Result<Said> {
+    let settings = settings::load(common.config.as_deref(), common.data.as_deref())?.settings;
+    let about = about(from)?;
+    if about.origin != settings.origin {
+        let (theirs, ours) = (about.origin, settings.origin);
+        bail!("the backup is of ledger `{theirs}`, the settings are those of `{ours}`");
+    }
+    let database = from.join(DATABASE);
+    if digest_of(&database)? != about.database {
+        bail!(
+            "`{}` is not the file that the backup was finished with",
+            database.display()
+        );
+    }
+    let data = own_folder(&settings.data)?;
+    let held_data = DirLock::take(&data)?;
+    if settings.postgres.is_none() {
+        snapshot::is_vacant(&data)?;
+    }
+    let anchor = Storage::anchor(&data)?;
+    let begin = beginning(&anchor, from, held)?;
+    let signed = claimed(&begin.note).context("reading the checkpoint")?;
+    let checked = snapshot::check(&database, signed.size())?;
+    continues(&checked, &signed)?;
+    if begin.is_new {
+        // Before the database: it must never be there without.
+        anchor.store(&begin.note)?;
+    }
+    let blobs = fill(&settings, (&data, &held_data), from).await?;
+    let sentence = format!(
+        "{} entries and {} blobs are restored, behind the checkpoint at {}\nroot {}\n\
+         put the keys back before you start it: `{}`",
+        checked.head.size(),
+        blobs.count,
+        signed.size(),
+        about.root,
+        data.join("keys").display(),
+    );
+    let value = serde_json::json!({
+        "size": checked.head.size(), "root": about.root, "anchored": signed.size(), "blobs": blobs,
+    });
+    out.tell(&sentence, &value);
+    Ok(blobs.said())
+}
+
+/// What a backup says of itself.
+fn about(from: &Path) -> Result<About> {
+    let path = from.join(ABOUT);
+    let reading = || format!("reading `{}`", path.display());
+    let file = fs::File::open(&path).with_context(reading)?;
+    let mut bytes = Vec::new();
+    file.take(ABOUT_MAX)
+        .read_to_end(&mut bytes)
+        .with_context(reading)?;
+    let about: About = serde_json::from_slice(&bytes).with_context(reading)?;
+    if about.format != FORMAT {
+        bail!("{}: its format is `{}`", reading(), about.format);
+    }
+    Ok(about)
+}
+
+/// The checkpoint that the ledger must continue.
+struct Beginning {
+    note: Vec<u8>,
+    /// Whether the anchor has to be told.
+    is_new: bool,
+}
+
+fn beginning(anchor: &FileAnchor, from: &Path, held: Option<&Path>) -> Result<Beginning> {
+    if let Some(note) = anchor.load()? {
+        if let Some(held) = held {
+            bail!(
+                "the anchor `{}` is there and decides, not `{}`",
+                anchor.path().display(),
+                held.display()
+            );
+        }
+        return Ok(Beginning {
+            note,
+            is_new: false,
+        });
+    }
+    let own: PathBuf = from.join(CHECKPOINT);
+    let Some(held) = held else {
+        bail!(
+            "there is no anchor in `{}`: bring it back, or name the newest checkpoint you can get, from a witness, an \
+             export or a receipt, with --anchor FILE. The backup's own is `{}`; with that one, nobody here notices \
+             that the backup is old",
+            anchor.path().display(),
+            own.display()
+        );
+    };
+    let note = fs::read(held).with_context(|| format!("reading `{}`", held.display()))?;
+    Ok(Beginning { note, is_new: true })
+}
+
+/// Makes blobs first, then the database that names them.
+async fn fill(settings: &Settings, (data, held): (&Path, &DirLock), from: &Path) -> Result<Copied> {
+    let (database, blobs) = (from.join(DATABASE), DirBlobs::of(from));
+    let Some(postgres) = &settings.postgres else {
+        let copied = copy(&blobs, &DirBlobs::open(data)?).await?;
+        snapshot::restore(&database, data, held, FORGOTTEN)?;
+        return Ok(copied);
+    };
+    let store = Storage::postgres(postgres, &storage::schema()).await?;
+    let copied = copy(&blobs, &store.blobs()).await?;
+    store.load(&database, FORGOTTEN).await?;
+    Ok(copied)
+}
