@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     actor::{Actor, Caller, Grant, Right},
+    clock,
     erasure::{self, ERASURE},
     event::{AcquisitionFailed, DenialRecorded, EvidenceRecorded},
     facts::{Cause, ReportFacts},
@@ -37,6 +38,13 @@ pub enum Command {
     RecordStart {
         settings: Digest,
         software: String,
+    },
+    NameClockSource {
+        source: String,
+    },
+    RecordClockStep {
+        expected: Timestamp,
+        found: Timestamp,
     },
     LeaveSandbox {
         founder: PersonId,
@@ -171,8 +179,19 @@ fn allowed(world: &World, caller: &Caller, command: &Command) -> Result<(), Halt
     let on_model = |right, model: &ModelName| authorise(world, caller, right, Some(model));
     match command {
         C::Found(_) if caller.actor == Actor::Genesis => Ok(()),
-        C::RecordStart { .. } | C::TimerDue { .. } if caller.actor == Actor::Clock => Ok(()),
-        C::Found(_) | C::RecordStart { .. } | C::TimerDue { .. } => Err(Refusal::NotAllowed {
+        C::RecordStart { .. }
+        | C::NameClockSource { .. }
+        | C::RecordClockStep { .. }
+        | C::TimerDue { .. }
+            if caller.actor == Actor::Clock =>
+        {
+            Ok(())
+        }
+        C::Found(_)
+        | C::RecordStart { .. }
+        | C::NameClockSource { .. }
+        | C::RecordClockStep { .. }
+        | C::TimerDue { .. } => Err(Refusal::NotAllowed {
             right: Right::Govern,
         }
         .into()),
@@ -249,6 +268,8 @@ fn consequences(
     match command {
         C::Found(genesis) => org::found(world, genesis),
         C::RecordStart { settings, software } => org::record_start(world, *settings, software),
+        C::NameClockSource { source } => clock::name_source(world, source),
+        C::RecordClockStep { expected, found } => clock::record_step(world, *expected, *found),
         C::LeaveSandbox { founder } => org::leave_sandbox(world, founder),
         C::Govern(change) => proposal::govern(world, caller, change, now),
         C::ConfirmProposal { proposal } => proposal::confirm(world, caller, proposal, now),

@@ -127,6 +127,18 @@ events! {
         /// The software and its version.
         software: String,
     }
+    /// What keeps the clock that every time comes from, as the operator and the machine name it: another than before.
+    ClockSourceNamed = "lumos.clock.source_named.v1" {
+        /// Its name.
+        source: String,
+    }
+    /// The clock did not go on evenly: it was set, or the machine stood still.
+    ClockStepped = "lumos.clock.stepped.v1" {
+        /// What it should have shown: at a start, at least the time of the last entry.
+        expected: Timestamp,
+        /// What it showed.
+        found: Timestamp,
+    }
     /// The sandbox became an organisation; every approval given in it ends.
     SandboxLeft = "lumos.sandbox.left.v1" {
         /// The second founder.

@@ -6,6 +6,7 @@
 
 pub mod actor;
 pub mod canonical;
+pub mod clock;
 pub mod command;
 pub mod erasure;
 pub mod event;

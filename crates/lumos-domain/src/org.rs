@@ -47,6 +47,8 @@ pub struct Org {
     pub retention: BTreeMap<RecordClass, u32>,
     /// The legal holds that are set.
     pub holds: BTreeMap<HoldId, HoldScope>,
+    /// What keeps the clock, as it was named last.
+    pub clock_source: Option<String>,
 }
 
 /// A mode and its end.
@@ -104,6 +106,7 @@ impl Org {
                 self.origin.clone_from(&e.origin);
                 self.sandbox = e.sandbox;
             }
+            Event::ClockSourceNamed(e) => self.clock_source = Some(e.source.clone()),
             Event::SandboxLeft(e) => {
                 self.sandbox = false;
                 self.founders.push(e.founder.clone());

@@ -4,6 +4,7 @@
 //! `ports`. It holds no SQL dialect, no HTTP, no file format.
 
 pub mod ask;
+pub mod clock;
 pub mod cosigning;
 pub mod door;
 pub mod key;

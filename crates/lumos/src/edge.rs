@@ -15,6 +15,9 @@ use lumos_engine::ports::{
 use lumos_evidence::scan::Inspection;
 use lumos_worker::{Worker, WorkerError};
 
+/// Where Linux says what it counts time with.
+const KERNEL_CLOCK: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
+
 /// The system's clock.
 pub(crate) struct SystemClock;
 
@@ -26,6 +29,24 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }
+}
+
+/// The time that has gone by since now, by a clock that nobody can set.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the edge where time comes in"
+)]
+pub(crate) fn steady() -> impl Fn() -> Duration + Send {
+    let begin = std::time::Instant::now();
+    move || begin.elapsed()
+}
+
+/// What keeps the clock: as the settings say, and what the kernel counts with.
+pub(crate) fn clock_source(stated: Option<&str>) -> String {
+    let stated = stated.unwrap_or("nobody said what keeps the clock");
+    let kernel = std::fs::read_to_string(KERNEL_CLOCK);
+    let kernel = kernel.as_deref().map_or("unknown", str::trim);
+    format!("{stated}; kernel clock {kernel}")
 }
 
 /// The operating system's randomness.

@@ -18,7 +18,7 @@ use lumos_domain::{
 };
 use lumos_enforce::dsse::StatementSigner;
 use lumos_engine::{
-    Door, Request,
+    Door, Request, clock,
     notary::Notary,
     ports::{Clock, Entropy as _, Hint, Ports, Registry},
     proofs::Hashes,
@@ -39,7 +39,7 @@ use tokio::{
 };
 
 use crate::{
-    edge::{OsEntropy, SystemClock, Uploads, WorkerScanner},
+    edge::{OsEntropy, SystemClock, Uploads, WorkerScanner, clock_source, steady},
     keys::Keys,
     seed::{self, Founding},
     settings::{Loaded, Settings},
@@ -227,6 +227,10 @@ impl Base {
             BTreeMap::new()
         };
         record_start(&door, loaded).await?;
+        if door.unknown_kind().is_none() {
+            let source = clock_source(loaded.settings.clock.as_deref());
+            clock::begin(&door, source).await?;
+        }
         Ok(Self {
             door,
             notary,
@@ -283,6 +287,11 @@ impl Parts {
         tasks.spawn(async move { Ok(notary.run(stopping).await?) });
         let (door_of_agents, stopping) = (door.clone(), stopped.clone());
         tasks.spawn(async move { Ok(runtime::run(door_of_agents, agents, stopping).await?) });
+        let (door_of_clock, stopping) = (door.clone(), stopped.clone());
+        tasks.spawn(async move {
+            clock::run(door_of_clock, steady(), clock::PACE, stopping).await;
+            Ok(())
+        });
         let stopping = stopped.clone();
         tasks.spawn(async move {
             scanner.watch(&door, poll, hinted, stopping).await;

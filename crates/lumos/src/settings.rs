@@ -39,6 +39,8 @@ pub(crate) struct Settings {
     pub witnesses: Option<PathBuf>,
     /// The authority that timestamps checkpoints.
     pub timestamps: Option<Timestamps>,
+    /// What keeps this machine's clock, such as `NTP by time.acme.example`: recorded, for whoever relies on times.
+    pub clock: Option<String>,
     /// How often registries are polled, in seconds.
     pub poll_s: u64,
     /// How long one scan may take, in seconds.
@@ -67,6 +69,7 @@ impl Default for Settings {
             proxies: Vec::new(),
             witnesses: None,
             timestamps: None,
+            clock: None,
             poll_s: 15 * 60,
             scan_timeout_s: 60 * 60,
             uploads_bytes_max: 1 << 40,

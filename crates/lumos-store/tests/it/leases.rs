@@ -41,10 +41,10 @@ const LEASE_OVER_S: i64 = 31;
 const PEOPLE: u64 = 60;
 
 /// A clock that stands still until it is moved.
-struct Hands(AtomicI64);
+pub(crate) struct Hands(pub(crate) AtomicI64);
 
 impl Hands {
-    fn forward(&self, seconds: i64) {
+    pub(crate) fn forward(&self, seconds: i64) {
         self.0.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
     }
 }
@@ -56,7 +56,7 @@ impl Clock for Hands {
 }
 
 /// Counted and hashed: unique over all replicas of a test.
-struct Counted(AtomicU64);
+pub(crate) struct Counted(pub(crate) AtomicU64);
 
 impl Entropy for Counted {
     fn fill(&self, bytes: &mut [u8]) {
@@ -150,10 +150,13 @@ impl House {
             pause: None,
         }
     }
+}
 
-    /// Founds Acme with its founder and as many `more`.
-    async fn found(&self, door: &Door, more: u64) {
-        let mut sealer = Sealer::new(&*self.entropy);
+/// Founds Acme with its founder and as many `more`.
+pub(crate) async fn found(door: &Door, more: u64) {
+    let entropy = Arc::clone(&door.ports().entropy);
+    {
+        let mut sealer = Sealer::new(&*entropy);
         let founder: PersonId = "p-founder".parse().unwrap();
         let role: RoleName = "administrator".parse().unwrap();
         let grant = Grant {
@@ -187,7 +190,7 @@ impl House {
         );
         let request = Request {
             caller: Caller::new(Actor::Genesis),
-            command_id: secret::command_id(&*self.entropy).unwrap(),
+            command_id: secret::command_id(&*entropy).unwrap(),
             commands,
             sealed: sealer.into_values(),
             causation: None,
@@ -220,7 +223,7 @@ async fn recorded(store: &dyn Store) -> BTreeMap<String, Vec<String>> {
 async fn real_every_entry_is_handled_by_one_of_the_replicas() {
     let Some(house) = House::new() else { return };
     let (one, two) = (house.replica().await, house.replica().await);
-    house.found(&one, PEOPLE).await;
+    found(&one, PEOPLE).await;
     let (stop, stopped) = watch::channel(false);
     let mut running = JoinSet::new();
     for (name, door) in [("one", &one), ("two", &two)] {
@@ -247,7 +250,7 @@ async fn real_every_entry_is_handled_by_one_of_the_replicas() {
 async fn real_the_work_of_one_that_died_is_taken_over_and_its_late_write_refused() {
     let Some(house) = House::new() else { return };
     let (one, two) = (house.replica().await, house.replica().await);
-    house.found(&one, 2).await;
+    found(&one, 2).await;
     let (reached, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let slow = Telephonist {
         pause: Some((Arc::clone(&reached), Arc::clone(&go_on))),
@@ -298,7 +301,7 @@ async fn real_the_work_of_one_that_died_is_taken_over_and_its_late_write_refused
 async fn real_a_timer_that_is_due_at_both_replicas_fires_once() {
     let Some(house) = House::new() else { return };
     let (one, two) = (house.replica().await, house.replica().await);
-    house.found(&one, 0).await;
+    found(&one, 0).await;
     let timer = lumos_engine::ports::Statement {
         sql: "INSERT INTO timers (stream, key, due_us) VALUES ('review/triage/1/production/1', 'expiry', 1)",
         params: vec![],

@@ -7,6 +7,7 @@
     reason = "all of it is test; clippy knows that only of functions marked as one"
 )]
 
+mod clock;
 mod cluster;
 mod contract;
 mod crash;

@@ -145,6 +145,11 @@ fn in_review(event: &Event, names: &Names) -> String {
             let founders: Vec<_> = e.founders.iter().map(|f| names.person(f)).collect();
             format!("founded by {}", founders.join(" and "))
         }
+        Event::ClockSourceNamed(e) => format!("the clock is kept by: {}", cut(&e.source, 200)),
+        Event::ClockStepped(e) => format!(
+            "the clock showed {} where it should have shown {}",
+            e.found, e.expected
+        ),
         Event::SandboxLeft(e) => format!(
             "the sandbox was left with {} as second founder",
             names.person(&e.founder)
