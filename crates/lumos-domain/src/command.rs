@@ -218,7 +218,10 @@ fn allowed(world: &World, caller: &Caller, command: &Command) -> Result<(), Halt
         C::IdentifyRelease(_) | C::RecordAcquisitionFailure { .. } => everywhere(Right::Detect),
         C::RecordEvidence { release, .. } => match caller.actor {
             Actor::Agent(_) => everywhere(Right::Detect),
-            _ => on_model(Right::Submit, &release.model),
+            _ => match on_model(Right::AddEvidence, &release.model) {
+                Err(Halt::Refused(_)) => on_model(Right::Submit, &release.model),
+                answer => answer,
+            },
         },
         C::ClaimAuthorship { release, .. } => {
             person::signer(world, caller)?;
