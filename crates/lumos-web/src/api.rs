@@ -13,10 +13,12 @@ use crate::{
 };
 
 pub(crate) mod act;
+pub mod agents;
 pub(crate) mod ask;
 pub mod enforcement;
 pub mod erasure;
 pub mod events;
+pub mod evidence;
 pub mod health;
 pub mod hooks;
 pub mod ledger;
@@ -47,6 +49,8 @@ fn documented() -> OpenApiRouter<App> {
         .merge(models::router())
         .merge(uploads::router())
         .merge(releases::router())
+        .merge(evidence::router())
+        .merge(agents::router())
         .merge(reviews::router())
         .merge(systems::router())
         .merge(enforcement::router())

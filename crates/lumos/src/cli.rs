@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use ledger::{Ledger, Verify};
-pub(crate) use people::{Erase, Hold, Retention, Role, Token, User};
+pub(crate) use people::{Erase, Hold, OutsideAgent, Retention, Role, Token, User};
 
 mod ledger;
 mod people;
@@ -75,6 +75,9 @@ pub(crate) enum Command {
     /// Changes that wait for a second person: list, show, confirm, decline
     #[command(subcommand)]
     Proposal(Proposal),
+    /// Outside agents: list, define
+    #[command(subcommand)]
+    Agent(OutsideAgent),
     /// Systems: apply, show, stop, resume, mode
     #[command(subcommand)]
     System(System),

@@ -8,6 +8,7 @@ use crate::{
     remote::{Refused, Remote},
 };
 
+mod agent;
 mod ask;
 mod backup;
 mod check;
@@ -94,6 +95,7 @@ async fn dispatch(cli: Cli) -> Result<Said> {
         Command::Release(release) => release::run(release, &Remote::of(&common)?, &out).await,
         Command::Review(review) => review::run(review, &Remote::of(&common)?, &out).await,
         Command::Proposal(proposal) => proposal::run(proposal, &Remote::of(&common)?, &out).await,
+        Command::Agent(agent) => agent::run(agent, &Remote::of(&common)?, &out).await,
         Command::System(system) => system::run(system, &Remote::of(&common)?, &out).await,
         Command::Assign {
             assignment,

@@ -30,6 +30,7 @@ use lumos_web::{
     auth::{self, Gatekeeper},
     decisions::Decisions,
     staging::{Limits, Staging},
+    streams::Streams,
     sweep,
 };
 use tokio::{
@@ -138,6 +139,7 @@ pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
         decisions_kept: days(settings.decisions_kept_days),
         origin: settings.origin.clone(),
         proxies: settings.proxies.clone(),
+        streams: Streams::default(),
         stop: stopped.clone(),
     }));
     let work = settings.data.join("work");
