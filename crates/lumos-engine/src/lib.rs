@@ -18,6 +18,7 @@ pub mod runtime;
 pub mod secret;
 pub mod stamping;
 pub mod views;
+pub mod webhooks;
 pub mod witness;
 
 pub use door::{Door, DoorError, Outcome, Request};

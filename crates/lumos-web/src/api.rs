@@ -27,6 +27,7 @@ pub mod people;
 pub mod proposals;
 pub mod releases;
 pub mod reviews;
+pub mod runtime;
 pub mod sessions;
 pub mod systems;
 pub mod uploads;
@@ -58,6 +59,7 @@ fn documented() -> OpenApiRouter<App> {
         .merge(ask::router())
         .merge(hooks::router())
         .merge(events::router())
+        .merge(runtime::router())
         .merge(health::router())
 }
 

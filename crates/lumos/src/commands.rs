@@ -23,6 +23,7 @@ mod policy;
 mod proposal;
 mod release;
 mod review;
+mod runtime;
 mod scan;
 mod serve;
 mod submit;
@@ -86,10 +87,7 @@ async fn dispatch(cli: Cli) -> Result<Said> {
             ask::run(&question, period, &Remote::of(&common)?, &out).await
         }
         Command::Check => check::run(&Remote::of(&common)?, &out).await,
-        Command::Runtime => {
-            out.say(&Remote::of(&common)?.get("/api/v1/runtime").await?);
-            Ok(Said::Yes)
-        }
+        Command::Runtime { what } => runtime::run(what, &common, &out).await,
         Command::Submit(submit) => submit::run(submit, &Remote::of(&common)?, &out).await,
         Command::Model(model) => model::run(model, &Remote::of(&common)?, &out).await,
         Command::Release(release) => release::run(release, &Remote::of(&common)?, &out).await,

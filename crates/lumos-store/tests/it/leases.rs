@@ -25,7 +25,7 @@ use lumos_engine::{
     Door, LedgerEntry, Request,
     key::ServerKey,
     ports::{Clock, Entropy, Ports, Store},
-    runtime::{self, Follower, Hand, HandleError, Subscriber},
+    runtime::{self, Follow, Follower, Hand, HandleError, Subscriber},
     secret::{self, Sealer},
 };
 use lumos_store::PostgresStore;
@@ -227,7 +227,7 @@ async fn real_every_entry_is_handled_by_one_of_the_replicas() {
     let (stop, stopped) = watch::channel(false);
     let mut running = JoinSet::new();
     for (name, door) in [("one", &one), ("two", &two)] {
-        let agent: Arc<dyn Subscriber> = Arc::new(house.agent(name));
+        let agent: Arc<dyn Follow> = Arc::new(house.agent(name));
         running.spawn(runtime::run(door.clone(), vec![agent], stopped.clone()));
     }
     let store = &*two.ports().store;
