@@ -9,10 +9,11 @@ use axum::{
     response::sse::{Event, Sse},
 };
 use futures::{Stream, stream};
+use jiff::{SignedDuration, Timestamp};
 use lumos_domain::{actor::Right, stream::Stream as Place};
 use lumos_engine::{LedgerEntry, notary::Published, pick::Pick, ports::StoredEntry, reach::Reach};
 use serde::Deserialize;
-use tokio::{sync::watch, time::Instant};
+use tokio::sync::watch;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
@@ -27,7 +28,7 @@ const PAGE: u32 = 32;
 /// How long a stream is silent at most.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How old the last look at the credential may be when something is sent.
-const CHECKED: Duration = Duration::from_secs(1);
+const CHECKED: SignedDuration = SignedDuration::from_secs(1);
 /// How long a client waits before it comes back, if it asks the stream.
 const COME_BACK: Duration = Duration::from_secs(2);
 
@@ -87,6 +88,7 @@ async fn follow(
         .retry(COME_BACK)
         .comment(format!("{size} entries under a signed checkpoint"));
     let following = Following {
+        checked: app.door.ports().clock.now(),
         app,
         headers,
         who,
@@ -96,7 +98,6 @@ async fn follow(
         next,
         published,
         waiting: VecDeque::from([hello]),
-        checked: Instant::now(),
         _place: place,
     };
     let events = stream::unfold(following, |mut following| async move {
@@ -171,7 +172,7 @@ struct Following {
     /// What was read and not yet sent.
     waiting: VecDeque<Event>,
     /// When the credential was last looked at.
-    checked: Instant,
+    checked: Timestamp,
     _place: streams::Place,
 }
 
@@ -184,7 +185,7 @@ impl Following {
             }
             if let Some(event) = self.waiting.pop_front() {
                 // The reader may have stood still for an hour since this was read.
-                if self.checked.elapsed() >= CHECKED {
+                if self.now().duration_since(self.checked).abs() >= CHECKED {
                     self.check().await?;
                 }
                 return Some(event);
@@ -245,6 +246,10 @@ impl Following {
         (!read.is_empty()).then_some(())
     }
 
+    fn now(&self) -> Timestamp {
+        self.app.door.ports().clock.now()
+    }
+
     fn is_about_rights(&self, entry: &LedgerEntry) -> bool {
         match &entry.stream {
             Place::Org => true,
@@ -273,7 +278,7 @@ impl Following {
         let who = still_signed_in(&self.app, &self.headers).await.ok()??;
         self.reach = Reach::of(&self.app.door, &who.caller).await.ok()??;
         self.who = who;
-        self.checked = Instant::now();
+        self.checked = self.now();
         Some(())
     }
 

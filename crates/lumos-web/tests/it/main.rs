@@ -6,6 +6,7 @@
 )]
 
 mod api;
+mod events;
 mod forms;
 mod guard;
 mod pages;
