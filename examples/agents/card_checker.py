@@ -76,21 +76,22 @@ def check(lumos, model, version, digest):
     return claim
 
 
+def handle(lumos, entry):
+    """Checks the release that an entry speaks of, and says so."""
+    _, model, version = entry["subject"].split("/")
+    try:
+        claim = check(lumos, model, version, entry["data"]["digest"])
+        print(f"{model}/{version}: {claim['verdict']}, {len(claim['findings'])} finding(s)", flush=True)
+    except Refused as refused:
+        # A release that was withdrawn meanwhile takes no evidence; anything else is for a person to see.
+        if refused.code not in ("withdrawn", "unknown-thing"):
+            raise
+        print(f"{model}/{version}: {refused}", flush=True)
+
+
 def main():
     lumos = Lumos(os.environ["LUMOS_SERVER"], os.environ["LUMOS_TOKEN"])
-    cursor = Cursor(sys.argv[1])
-    for index, entry in lumos.entries(cursor, TYPES):
-        _, model, version = entry["subject"].split("/")
-        try:
-            claim = check(lumos, model, version, entry["data"]["digest"])
-            print(f"{model}/{version}: {claim['verdict']}, {len(claim['findings'])} finding(s)", flush=True)
-        except Refused as refused:
-            # A release that was withdrawn meanwhile takes no evidence; anything else is for a person to see.
-            if refused.code not in ("withdrawn", "unknown-thing"):
-                raise
-            print(f"{model}/{version}: {refused}", flush=True)
-        cursor.save(index)
-        lumos.put("runtime", "acknowledgement", body={"entry": index})
+    lumos.follow(Cursor(sys.argv[1]), TYPES, lambda entry: handle(lumos, entry))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 Python's standard library, nothing else. Copy it; it is meant to be read.
 """
 
+import http.client
 import json
 import os
 import time
@@ -60,16 +61,20 @@ class Lumos:
         with self._open("PUT", _path(path), body) as answer:
             return json.load(answer)
 
-    def entries(self, cursor, types="*"):
-        """The entries after the cursor, for ever. The caller moves the cursor when an entry is dealt with."""
+    def follow(self, cursor, types, handle):
+        """Has every entry after the cursor handled, for ever. An entry is handled at least once: where the server or
+        this program ends in the middle, it comes again."""
         while True:
             try:
-                yield from self._stream(cursor, types)
+                for index, entry in self._stream(cursor, types):
+                    handle(entry)
+                    cursor.save(index)
+                    self.put("runtime", "acknowledgement", body={"entry": index})
             except Refused as refused:
                 # 409 `ahead-of-ledger`: the server lost entries that we saw. Nobody goes on in silence.
                 if refused.status not in (429, 503):
                     raise
-            except (OSError, urllib.error.URLError):
+            except (OSError, http.client.HTTPException):
                 pass
             time.sleep(1)
 

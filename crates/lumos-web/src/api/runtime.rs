@@ -154,6 +154,12 @@ pub(crate) async fn try_again(
     Ok(runtime::retry(&*ports.store, agent, entry, ports.clock.now()).await?)
 }
 
+/// Where somebody goes on.
+#[derive(Serialize, ToSchema)]
+struct Place {
+    next_entry: u64,
+}
+
 /// From where.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -165,17 +171,20 @@ struct Replay {
 /// Follow the ledger again from an entry on. What was done is found done, and webhooks get the ids they got before.
 #[utoipa::path(post, path = "/api/v1/runtime/{agent}/replay", tag = "runtime", request_body = Replay,
     params(("agent" = String, Path)),
-    responses((status = 200), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Place), (status = "4XX", body = Problem)))]
 async fn replay(
     State(app): State<App>,
     who: SignedIn,
     Path(agent): Path<String>,
     Json(body): Json<Replay>,
-) -> Result<(), Problem> {
+) -> Result<Json<Place>, Problem> {
     who.must(&app, Right::Operate, None).await?;
     tracing::info!(by = %who.caller.actor, agent, from = body.from, "somebody asks for a replay");
     let ports = app.door.ports();
-    Ok(runtime::replay(&*ports.store, &agent, body.from, ports.clock.now()).await?)
+    runtime::replay(&*ports.store, &agent, body.from, ports.clock.now()).await?;
+    Ok(Json(Place {
+        next_entry: body.from,
+    }))
 }
 
 /// What an agent dealt with.
@@ -188,12 +197,12 @@ struct Acknowledgement {
 
 /// Say, as an outside agent, how far one is, so that others see when one falls behind.
 #[utoipa::path(put, path = "/api/v1/runtime/acknowledgement", tag = "runtime", request_body = Acknowledgement,
-    responses((status = 200), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Place), (status = "4XX", body = Problem)))]
 async fn acknowledge(
     State(app): State<App>,
     who: SignedIn,
     Json(body): Json<Acknowledgement>,
-) -> Result<(), Problem> {
+) -> Result<Json<Place>, Problem> {
     let not_one = || {
         Problem::from(DoorError::from(Refusal::NotAllowed {
             right: Right::AddEvidence,
@@ -207,7 +216,10 @@ async fn acknowledge(
         .ask(|world| Ok(world.org()?.agent_of(account).map(|(name, _)| name.clone())))
         .await?;
     let agent = agent.ok_or_else(not_one)?;
-    Ok(runtime::acknowledge(&*app.door.ports().store, &agent, body.entry).await?)
+    runtime::acknowledge(&*app.door.ports().store, &agent, body.entry).await?;
+    Ok(Json(Place {
+        next_entry: body.entry.saturating_add(1),
+    }))
 }
 
 impl From<OperateError> for Problem {

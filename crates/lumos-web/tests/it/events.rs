@@ -28,7 +28,7 @@ use crate::{
     site::{Answer, Site},
 };
 
-const ROBOT: &str = "p-robot";
+pub(crate) const ROBOT: &str = "p-robot";
 const SECRET: &str = "a-secret-of-the-robot";
 /// A limit, not a pace.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -149,7 +149,7 @@ pub(crate) async fn with_agent() -> Site {
 }
 
 /// A token of the robot's; its credential.
-async fn token(site: &Site, id: &str, hours: i64, rights: &[Right]) -> String {
+pub(crate) async fn token(site: &Site, id: &str, hours: i64, rights: &[Right]) -> String {
     let expires = site.clock.now() + SignedDuration::from_hours(hours);
     let token: TokenId = id.parse().unwrap();
     let rights: BTreeSet<Right> = rights.iter().copied().collect();
@@ -176,7 +176,7 @@ async fn opened(site: &Site, credential: &str, query: &str) -> Response {
 }
 
 /// Somebody who may read everything.
-async fn ada(site: &mut Site) -> String {
+pub(crate) async fn ada(site: &mut Site) -> String {
     let body = serde_json::json!({ "login": "grace", "password": crate::pages::PASSWORD });
     let session = site.ask(Request::post("/api/v1/sessions"), &body).await;
     let session: serde_json::Value = serde_json::from_str(&session.html).unwrap();
@@ -184,7 +184,7 @@ async fn ada(site: &mut Site) -> String {
 }
 
 /// Appends `count` entries that say little.
-async fn append(site: &Site, round: &str, count: usize) {
+pub(crate) async fn append(site: &Site, round: &str, count: usize) {
     for n in 0..count {
         let define = Governed::DefineSystem(DefineSystem {
             system: "ward".parse().unwrap(),
@@ -199,7 +199,7 @@ async fn append(site: &Site, round: &str, count: usize) {
     }
 }
 
-async fn size(site: &Site) -> u64 {
+pub(crate) async fn size(site: &Site) -> u64 {
     site.door.ports().store.frontier().await.unwrap().size()
 }
 

@@ -6,6 +6,7 @@
 )]
 
 mod api;
+mod deliveries;
 mod events;
 mod forms;
 mod guard;
