@@ -1,8 +1,8 @@
 """An outside agent that reads the card of every release and says what it leaves out.
 
-    LUMOS_SERVER=http://127.0.0.1:8417 LUMOS_TOKEN=lumos_… python3 card_checker.py cursor.txt
+    LUMOS_SERVER=http://127.0.0.1:8417 LUMOS_TOKEN=lumos_… python3 card_checker.py cursor.txt [--once]
 
-It follows the ledger. When the files of a release were hashed, it reads the manifest and the card that LUMOS's
+It follows the ledger; with --once, up to what is there now. When the files of a release were hashed, it reads the manifest and the card that LUMOS's
 scanner found among them, checks the card, and records what it saw as evidence of kind `card_review`. A rule can ask
 for that evidence: see examples/acme/policy/cards.yaml. Nobody else can record it, and the agent can record nothing
 else and sign nothing.
@@ -91,7 +91,8 @@ def handle(lumos, entry):
 
 def main():
     lumos = Lumos(os.environ["LUMOS_SERVER"], os.environ["LUMOS_TOKEN"])
-    lumos.follow(Cursor(sys.argv[1]), TYPES, lambda entry: handle(lumos, entry))
+    last = lumos.last_entry() if "--once" in sys.argv else None
+    lumos.follow(Cursor(sys.argv[1]), TYPES, lambda entry: handle(lumos, entry), last)
 
 
 if __name__ == "__main__":

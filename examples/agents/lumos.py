@@ -61,15 +61,18 @@ class Lumos:
         with self._open("PUT", _path(path), body) as answer:
             return json.load(answer)
 
-    def follow(self, cursor, types, handle):
-        """Has every entry after the cursor handled, for ever. An entry is handled at least once: where the server or
-        this program ends in the middle, it comes again."""
-        while True:
+    def follow(self, cursor, types, handle, last=None):
+        """Has every entry after the cursor handled, for ever or up to a last one. An entry is handled at least once:
+        where the server or this program ends in the middle, it comes again."""
+        while last is None or cursor.last is None or cursor.last < last:
             try:
                 for index, entry in self._stream(cursor, types):
-                    handle(entry)
+                    if entry is not None:
+                        handle(entry)
                     cursor.save(index)
                     self.put("runtime", "acknowledgement", body={"entry": index})
+                    if last is not None and index >= last:
+                        return
             except Refused as refused:
                 # 409 `ahead-of-ledger`: the server lost entries that we saw. Nobody goes on in silence.
                 if refused.status not in (429, 503):
@@ -77,6 +80,11 @@ class Lumos:
             except (OSError, http.client.HTTPException):
                 pass
             time.sleep(1)
+
+    def last_entry(self):
+        """The last entry that is signed now (C2SP tlog-checkpoint: the size is the second line)."""
+        with self._open("GET", "/ledger/checkpoint") as answer:
+            return int(answer.read().split(b"\n")[1]) - 1
 
     def _stream(self, cursor, types):
         asked = {"type": types}
@@ -94,13 +102,10 @@ class Lumos:
                     index = int(value)
                 elif field == "data":
                     data.append(value)
-                elif line == "" and data:
-                    yield index, json.loads("\n".join(data))
-                    index, data = None, []
                 elif line == "" and index is not None:
-                    # Entries that are not for us were passed over.
-                    cursor.save(index)
-                    index = None
+                    # Without data, entries that are not for us were passed over.
+                    yield index, json.loads("\n".join(data)) if data else None
+                    index, data = None, []
 
 
 class Cursor:

@@ -8,8 +8,12 @@ The first messages are answered with the statuses, all later ones with 204. No s
 import http.server
 import json
 import sys
+import threading
 
 from standardwebhooks import Webhook, WebhookVerificationError
+
+# Two threads that print at once would share a line.
+LINE = threading.Lock()
 
 
 def verifies(secret, body, headers):
@@ -35,7 +39,8 @@ class Receiver(http.server.BaseHTTPRequestHandler):
             "changed": verifies(self.server.secrets[0], body + b" ", headers),
             "status": status,
         }
-        print(json.dumps(seen), flush=True)
+        with LINE:
+            print(json.dumps(seen), flush=True)
         self.send_response(status)
         self.send_header("content-length", "0")
         self.end_headers()

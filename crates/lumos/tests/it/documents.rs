@@ -190,6 +190,21 @@ async fn readme() {
 }
 
 #[tokio::test]
+async fn guide_for_agents() {
+    if !Path::new("/usr/bin/python3").exists() {
+        println!("skipped: no python3 for the agents of the guide");
+        return;
+    }
+    let world = approved().await;
+    let examples = Path::new(ROOT).join("examples/agents");
+    for file in ["lumos.py", "card_checker.py"] {
+        let text = std::fs::read(examples.join(file)).unwrap();
+        world.write(&format!("examples/agents/{file}"), text);
+    }
+    check("docs/guide/integrator-agents.md", world).await;
+}
+
+#[tokio::test]
 async fn guide_for_auditors() {
     let mut world = approved().await;
     // Last month somebody copied the database.
