@@ -84,5 +84,5 @@ pub(super) async fn changed(published: &mut Option<watch::Receiver<Published>>) 
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

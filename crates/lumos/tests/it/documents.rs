@@ -274,6 +274,7 @@ fn no_document_shows_commands_that_nobody_runs() {
     let run = [
         "README.md",
         "docs/guide/auditor.md",
+        "docs/guide/integrator-agents.md",
         "docs/guide/integrator-registries.md",
         "docs/guide/integrator.md",
         "docs/guide/operator.md",
