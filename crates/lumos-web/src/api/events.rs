@@ -57,7 +57,7 @@ struct Asked {
 
 /// Entries as they come under a signed checkpoint, as server-sent events.
 ///
-/// `id` is the index of the entry, `event` its type, `data` its stored bytes: the CloudEvent that was hashed. Without
+/// `id` is the index of the entry, `event` its type, `data` its stored bytes: the `CloudEvent` that was hashed. Without
 /// `Last-Event-ID`, `after` or `from` it begins with what comes next. Entries that are not sent, because they are not
 /// asked for or not about models that the caller may read, move the `id` on without an event.
 #[utoipa::path(get, path = "/api/v1/events", tag = "ledger",
