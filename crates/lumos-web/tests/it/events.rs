@@ -460,9 +460,10 @@ async fn entries_that_many_append_at_once_leave_no_gap() {
     let from = size(&site).await;
     let mut reader = Reader::of(opened(&site, &who, &format!("?from={from}")).await);
     let site = std::sync::Arc::new(site);
-    let writers = (0..8).map(|writer| {
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..8 {
         let site = std::sync::Arc::clone(&site);
-        tokio::spawn(async move {
+        writers.spawn(async move {
             for n in 0..10 {
                 let person = format!("p-{writer}-{n}").parse().unwrap();
                 site.as_ada(&format!("add-{writer}-{n}"), |sealer| {
@@ -477,11 +478,10 @@ async fn entries_that_many_append_at_once_leave_no_gap() {
                 // Checkpoints come in the middle of it, in any order.
                 site.checkpoint().await;
             }
-        })
-    });
-    let writers: Vec<_> = writers.collect();
-    for writer in writers {
-        writer.await.unwrap();
+        });
+    }
+    while let Some(ended) = writers.join_next().await {
+        ended.unwrap();
     }
     site.checkpoint().await;
     let last = size(&site).await - 1;
