@@ -302,7 +302,7 @@ async fn real_a_timer_that_is_due_at_both_replicas_fires_once() {
     let Some(house) = House::new() else { return };
     let (one, two) = (house.replica().await, house.replica().await);
     found(&one, 0).await;
-    let timer = lumos_engine::ports::Statement {
+    let timer = Statement {
         sql: "INSERT INTO timers (stream, key, due_us) VALUES ('review/triage/1/production/1', 'expiry', 1)",
         params: vec![],
     };
@@ -322,7 +322,7 @@ async fn real_a_timer_that_is_due_at_both_replicas_fires_once() {
 async fn real_operators_try_again_and_go_back() {
     let Some(house) = House::new() else { return };
     let door = house.replica().await;
-    house.found(&door, 2).await;
+    found(&door, 2).await;
     let store = &*door.ports().store;
     let agent = Follower::new(door.clone(), Arc::new(house.agent("first")));
     let work = async || {
@@ -353,10 +353,9 @@ async fn real_operators_try_again_and_go_back() {
     store.execute(vec![dead]).await.unwrap();
     agent.work(taken[0]).await.unwrap();
     let stuck = own().await;
-    assert_eq!(
-        (stuck.dead_count, stuck.dead.len(), stuck.next),
-        (2, 2, size)
-    );
+    assert_eq!((stuck.dead_count, stuck.dead.len()), (2, 2));
+    // What it did the first time stands in the ledger, and is looked at too.
+    assert!(stuck.next >= size);
     assert_eq!(work().await, 0);
     runtime::hold(store, &name, "nobody is there", door.ports().clock.now())
         .await

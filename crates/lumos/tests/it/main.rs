@@ -27,6 +27,7 @@ mod demo;
 mod disk;
 mod documents;
 mod erase;
+mod events;
 mod foreign;
 mod init;
 mod minilm;
