@@ -35,6 +35,7 @@ pub const TARGETS: &[Target] = &[
     records::EVENT,
     records::STATEMENT,
     records::WEBHOOK,
+    records::PATTERNS,
     settings::SETTINGS,
     timestamp::REPLY,
 ];

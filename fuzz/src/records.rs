@@ -16,7 +16,10 @@ use lumos_enforce::{
     Snapshot,
     dsse::{Envelope, StatementSigner, TrustedKey},
 };
-use lumos_engine::ports::{InboundError, Registry as _};
+use lumos_engine::{
+    pick::Patterns,
+    ports::{InboundError, Registry as _},
+};
 use lumos_http::{Client, Egress};
 use serde_json::json;
 use sha2::Sha256;
@@ -205,3 +208,34 @@ fn webhook(bytes: &[u8]) {
         assert!(believed, "a good signature is refused");
     }
 }
+
+pub(crate) const PATTERNS: Target = Target {
+    name: "patterns",
+    run: |bytes| {
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            return;
+        };
+        let Ok(patterns) = text.parse::<Patterns>() else {
+            return;
+        };
+        // What is a whole name by itself is wanted by its own pattern, and a longer one is not.
+        if !text.is_empty() && !text.contains([',', '*']) {
+            assert!(patterns.want(text) && !patterns.want(&format!("{text}x")));
+        }
+        if text.contains('*') {
+            for open in text.split(',').filter_map(|part| part.strip_suffix('*')) {
+                assert!(patterns.want(&format!("{open}anything")));
+            }
+        }
+    },
+    seeds: || {
+        [
+            "lumos.release.*",
+            "lumos.release.identified.v1,release/triage/1.0+b,org",
+            "*",
+            "",
+        ]
+        .map(Into::into)
+        .to_vec()
+    },
+};

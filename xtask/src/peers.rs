@@ -39,6 +39,11 @@ const PEERS: &[Peer] = &[
         name: "pymerkle",
         source: Source::Python,
     },
+    // Whoever gets LUMOS's signed webhooks, and runs the example agents.
+    Peer {
+        name: "standardwebhooks",
+        source: Source::Python,
+    },
     // The authority that stamps checkpoints, and the other verifier of its timestamps.
     Peer {
         name: "openssl",

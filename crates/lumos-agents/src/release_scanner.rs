@@ -362,6 +362,7 @@ impl Subscriber for ReleaseScanner {
                     Err(HandleError {
                         retry: false,
                         problem,
+                        ..
                     }) if problem.contains("withdrawn") => Ok(()),
                     other => other,
                 }

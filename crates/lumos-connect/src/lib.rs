@@ -3,6 +3,7 @@
 
 pub mod registries;
 pub mod timestamps;
+pub mod webhook;
 pub mod witness;
 
 pub use registries::{RegistrySettings, SettingsError, build};

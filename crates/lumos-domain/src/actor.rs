@@ -154,6 +154,8 @@ rights! {
     Read = "read",
     /// Submit and withdraw releases, claim authorship, ask for the next gate.
     Submit = "submit",
+    /// Record evidence about releases, and nothing else: for agents that check.
+    AddEvidence = "add-evidence",
     /// For tokens only: sign reviews and claim authorship with it. A signed-in person needs no right to sign.
     Sign = "sign",
     /// Register models, set their tier, bind them to registries.
@@ -191,6 +193,16 @@ impl Right {
     #[must_use]
     pub const fn for_tokens(self) -> bool {
         !matches!(self, Self::Orchestrate | Self::Evaluate)
+    }
+
+    /// Whether an outside agent may use this right, whatever roles its account holds. It looks, it proposes, it
+    /// records what it saw; nothing that decides who signs or what runs is among them (DESIGN promise 7).
+    #[must_use]
+    pub const fn for_outside_agents(self) -> bool {
+        matches!(
+            self,
+            Self::Read | Self::Submit | Self::AddEvidence | Self::AskDecisions | Self::Observe
+        )
     }
 }
 

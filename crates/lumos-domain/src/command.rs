@@ -218,7 +218,7 @@ fn allowed(world: &World, caller: &Caller, command: &Command) -> Result<(), Halt
         C::IdentifyRelease(_) | C::RecordAcquisitionFailure { .. } => everywhere(Right::Detect),
         C::RecordEvidence { release, .. } => match caller.actor {
             Actor::Agent(_) => everywhere(Right::Detect),
-            _ => on_model(Right::Submit, &release.model),
+            _ => may_add_evidence(world, caller, &release.model),
         },
         C::ClaimAuthorship { release, .. } => {
             person::signer(world, caller)?;
@@ -243,6 +243,14 @@ fn allowed(world: &World, caller: &Caller, command: &Command) -> Result<(), Halt
             _ => on_model(Right::Operate, &approval.model),
         },
         C::RecordDenial(_) => everywhere(Right::Observe),
+    }
+}
+
+/// Whoever brings releases may say more about them; others need a right of their own.
+fn may_add_evidence(world: &World, caller: &Caller, model: &ModelName) -> Result<(), Halt> {
+    match authorise(world, caller, Right::AddEvidence, Some(model)) {
+        Err(Halt::Refused(_)) => authorise(world, caller, Right::Submit, Some(model)),
+        answer => answer,
     }
 }
 

@@ -15,8 +15,8 @@ use crate::{
         PromotionOrder, ReportFacts, ReviewRecord, Seed, Source,
     },
     id::{
-        AgentName, AgentRef, BundleName, Digest, Environment, HoldId, PersonId, ReleaseId,
-        ReviewId, RoleName, TokenId,
+        AgentName, AgentRef, BundleName, Digest, Environment, HoldId, OutsideAgentName, PersonId,
+        ReleaseId, ReviewId, RoleName, TokenId,
     },
     proposal::Governed,
     retention::HoldScope,
@@ -193,6 +193,15 @@ events! {
         scope: HoldScope,
         /// Why.
         reason: Sealed,
+    }
+    /// An outside agent was defined or changed.
+    OutsideAgentDefined = "lumos.outside_agent.defined.v1" {
+        /// The agent.
+        agent: OutsideAgentName,
+        /// The service that it acts as.
+        account: PersonId,
+        /// The kinds of evidence that it alone records from now on.
+        evidence: BTreeSet<String>,
     }
     /// A legal hold was lifted.
     HoldLifted = "lumos.hold.lifted.v1" {

@@ -111,6 +111,8 @@ names! {
     SystemName = "system name";
     /// One agent in a system.
     AgentName = "agent name";
+    /// Somebody's own agent that works from outside, beside LUMOS's four.
+    OutsideAgentName = "outside agent name";
     /// A role that people hold and slots ask for.
     RoleName = "role name";
     /// A policy bundle.

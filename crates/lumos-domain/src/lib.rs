@@ -15,6 +15,7 @@ pub mod id;
 pub mod manifest;
 pub mod model;
 pub mod org;
+pub mod outside;
 pub mod person;
 pub mod proposal;
 pub mod refusal;

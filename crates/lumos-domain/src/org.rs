@@ -12,7 +12,8 @@ use crate::{
         StartRecorded,
     },
     facts::{ModeScope, Seed},
-    id::{Digest, Environment, HoldId, PersonId, RoleName, SystemName},
+    id::{Digest, Environment, HoldId, OutsideAgentName, PersonId, RoleName, SystemName},
+    outside::OutsideAgent,
     person::authorise,
     refusal::Refusal,
     retention::{HoldScope, default_days},
@@ -49,6 +50,8 @@ pub struct Org {
     pub holds: BTreeMap<HoldId, HoldScope>,
     /// What keeps the clock, as it was named last.
     pub clock_source: Option<String>,
+    /// The outside agents.
+    pub agents: BTreeMap<OutsideAgentName, OutsideAgent>,
 }
 
 /// A mode and its end.
@@ -137,6 +140,13 @@ impl Org {
             }
             Event::HoldLifted(e) => {
                 self.holds.remove(&e.hold);
+            }
+            Event::OutsideAgentDefined(e) => {
+                let agent = OutsideAgent {
+                    account: e.account.clone(),
+                    evidence: e.evidence.clone(),
+                };
+                self.agents.insert(e.agent.clone(), agent);
             }
             _ => {}
         }

@@ -161,6 +161,10 @@ pub fn authorise(
                 return Err(Refusal::PasswordKnown.into());
             }
             let org = world.org()?;
+            // INVARIANT: no role makes an outside agent more than one who looks and records.
+            if person.service && org.agent_of(id).is_some() && !right.for_outside_agents() {
+                return Err(refused());
+            }
             let model = match model {
                 Some(name) => Some((name, world.model(name)?)),
                 None => None,

@@ -16,6 +16,7 @@ use crate::{
     id::{Digest, HoldId, ModelName, PersonId, ProposalId, RoleName},
     model::{self, RegisterModel},
     org::{self, SetMode},
+    outside::{self, DefineOutsideAgent},
     person::{self, authorise},
     refusal::Refusal,
     retention::{self, SetRetention},
@@ -86,6 +87,8 @@ pub enum Governed {
     PublishBundle(BundleRef),
     /// A system is defined or changed.
     DefineSystem(DefineSystem),
+    /// An outside agent is defined or changed.
+    DefineOutsideAgent(DefineOutsideAgent),
     /// It is set how long records of a class stay readable.
     SetRetention(SetRetention),
     /// A legal hold is lifted.
@@ -198,6 +201,9 @@ impl Governed {
                 value(serde_json::to_value(&world.bundle(&bundle.name)?.current))
             }
             Self::DefineSystem(define) => world.system(&define.system)?.as_defined(),
+            Self::DefineOutsideAgent(define) => {
+                value(serde_json::to_value(define.replaces(world.org()?)))
+            }
             Self::SetRetention(set) => {
                 json!({ "class": set.class, "days": world.org()?.retention_days(set.class) })
             }
@@ -224,6 +230,7 @@ impl Governed {
             | Self::DefineRole { .. }
             | Self::SetMode(_)
             | Self::DefineSystem(_)
+            | Self::DefineOutsideAgent(_)
             | Self::SetRetention(_)
             | Self::LiftHold { .. } => everywhere(Right::Govern),
             Self::GrantRole { .. } => everywhere(Right::ManagePeople),
@@ -263,6 +270,7 @@ impl Governed {
             Self::BindModel { model, binding } => model::bind(world, model, binding),
             Self::PublishBundle(bundle) => model::publish_bundle(world, bundle),
             Self::DefineSystem(define) => system::define(world, define),
+            Self::DefineOutsideAgent(define) => outside::define(world, define),
             Self::SetRetention(set) => retention::set(world, set),
             Self::LiftHold { hold, reason } => retention::lift(world, hold, *reason),
             Self::ErasePerson { person, reason } => erasure::request(world, person, *reason, now),
@@ -278,6 +286,8 @@ impl Governed {
             | Self::BindModel { .. }
             | Self::PublishBundle(_)
             | Self::LiftHold { .. }
+            // Whoever records evidence of a kind can make a rule pass.
+            | Self::DefineOutsideAgent(_)
             // What was erased comes back for nobody.
             | Self::ErasePerson { .. } => true,
             Self::DefineRole { role, rights } => {

@@ -143,6 +143,9 @@ refusals! {
     /// Evidence that only the release scanner makes.
     OwnEvidence { kind: String } = "own-evidence",
         "evidence of kind `{kind}` is made by LUMOS's own scanner only; the artifacts speak for themselves";
+    /// Evidence of a kind that somebody else records.
+    ReservedEvidence { problem: String } = "reserved-evidence",
+        "{problem}; who governs can say which agent records what, with a second person";
     /// Nobody gives themselves a role.
     OwnRole = "own-role", "nobody grants a role to themselves; ask somebody else who holds `manage-people`";
     /// The password is known to somebody else.

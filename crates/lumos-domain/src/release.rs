@@ -15,7 +15,7 @@ use crate::{
     },
     facts::{Binding, Cause, PromotionOrder, REPORTED_RESULTS_MAX, ReportFacts, Source},
     id::{AgentRef, Digest, Environment, PersonId, ReleaseId, ReviewId},
-    model, person,
+    model, outside, person,
     refusal::Refusal,
     seal::Sealed,
     stream::Stream,
@@ -231,15 +231,19 @@ pub(crate) fn identify(
     caller: &Caller,
     command: &IdentifyRelease,
 ) -> Result<Decided, Halt> {
-    for evidence in &command.evidence {
-        not_forged(caller, evidence)?;
+    let mut evidence = Vec::with_capacity(command.evidence.len());
+    for found in &command.evidence {
+        not_forged(caller, found)?;
+        if !outside::is_reserved(world, &found.kind)? {
+            evidence.push(found.clone());
+        }
     }
     let release = active(world, &command.release)?;
     // The manifest must be there and canonical, or nothing could be compared later.
     world.manifest(&command.digest)?;
     let stream = Stream::Release(command.release.clone());
     match release.digest {
-        Some(known) if known == command.digest => record_all(world, known, &command.evidence),
+        Some(known) if known == command.digest => record_all(world, known, &evidence),
         Some(_) => {
             let conflict = DigestConflictFound {
                 found: command.digest,
@@ -254,7 +258,7 @@ pub(crate) fn identify(
                 }
                 .into(),
             )];
-            events.extend(record_all(world, command.digest, &command.evidence)?);
+            events.extend(record_all(world, command.digest, &evidence)?);
             Ok(events)
         }
     }
@@ -279,6 +283,9 @@ pub(crate) fn record_all(
 /// never happened.
 pub const OWN_KINDS: [&str; 4] = ["artifact_scan", "formats", "licence", "model_card"];
 
+/// The producer of evidence that somebody sends who is no agent.
+pub const DEVELOPER: &str = "developer";
+
 /// Evidence for a release, whatever its digest.
 pub(crate) fn record_evidence(
     world: &World,
@@ -287,8 +294,9 @@ pub(crate) fn record_evidence(
     evidence: &EvidenceRecorded,
 ) -> Result<Decided, Halt> {
     not_forged(caller, evidence)?;
+    let evidence = outside::produced(world, caller, evidence)?;
     let digest = active(world, id)?.digest.ok_or(Refusal::NotIdentified)?;
-    record_all(world, digest, std::slice::from_ref(evidence))
+    record_all(world, digest, std::slice::from_ref(&evidence))
 }
 
 /// Whether `kind` may name a kind of evidence: a-z, then a-z, 0-9 and `_`, 64 at most.

@@ -9,13 +9,16 @@ pub mod cosigning;
 pub mod door;
 pub mod key;
 pub mod notary;
+pub mod pick;
 pub mod ports;
 pub mod proofs;
+pub mod reach;
 pub mod record;
 pub mod runtime;
 pub mod secret;
 pub mod stamping;
 pub mod views;
+pub mod webhooks;
 pub mod witness;
 
 pub use door::{Door, DoorError, Outcome, Request};

@@ -558,6 +558,42 @@ impl InboundError {
     }
 }
 
+/// An entry on its way to a webhook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The same each time this entry is brought: whoever saw it before drops it.
+    pub id: String,
+    /// When it is sent.
+    pub sent: Timestamp,
+    /// The stored bytes of the entry.
+    pub body: Vec<u8>,
+}
+
+/// What a webhook answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Received {
+    /// It has it (2xx).
+    Taken,
+    /// It wants no more (410).
+    Gone,
+    /// Anything else.
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The beginning of what it said.
+        problem: String,
+        /// After how many seconds it asked to be asked again.
+        after_s: Option<u64>,
+    },
+}
+
+/// The webhook of an outside agent.
+#[async_trait]
+pub trait Webhook: Send + Sync {
+    /// Brings it a signed message, once.
+    async fn deliver(&self, message: &Message) -> Result<Received, PortError>;
+}
+
 /// What a scan of fetched artifacts found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scanned {

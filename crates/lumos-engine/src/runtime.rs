@@ -25,12 +25,17 @@ use crate::{
     record::LedgerEntry,
 };
 
+mod follow;
 mod jobs;
+mod operate;
 mod progress;
 mod timers;
 
+pub use follow::Follow;
 pub use jobs::Taken;
-pub use progress::{Progress, progress};
+pub(crate) use operate::is_held;
+pub use operate::{OperateError, STREAM, WEBHOOK, acknowledge, hold, replay, retry};
+pub use progress::{Leased, Progress, progress};
 pub use timers::fire_due;
 
 /// The tables of the runtime: operational state, which can never permit anything.
@@ -41,6 +46,8 @@ pub const SCHEMA: &[&str] = &[
         due_us BIGINT NOT NULL, lease_us BIGINT NOT NULL, problem TEXT,
         PRIMARY KEY (subscriber, entry))",
     "CREATE INDEX IF NOT EXISTS jobs_due ON jobs (subscriber, state, due_us)",
+    "CREATE TABLE IF NOT EXISTS held (
+        subscriber TEXT PRIMARY KEY, since_us BIGINT NOT NULL, problem TEXT NOT NULL)",
 ];
 
 /// Jobs worked off at the same time by one subscriber.
@@ -58,6 +65,8 @@ pub struct HandleError {
     pub problem: String,
     /// Whether trying again may help.
     pub retry: bool,
+    /// When to try again, where whoever failed knows better than the runtime.
+    pub after: Option<SignedDuration>,
 }
 
 impl HandleError {
@@ -66,6 +75,7 @@ impl HandleError {
         Self {
             problem: problem.to_string(),
             retry: true,
+            after: None,
         }
     }
 
@@ -74,6 +84,7 @@ impl HandleError {
         Self {
             problem: problem.to_string(),
             retry: false,
+            after: None,
         }
     }
 }
@@ -84,6 +95,7 @@ impl From<DoorError> for HandleError {
         Self {
             problem: error.to_string(),
             retry,
+            after: None,
         }
     }
 }
@@ -179,7 +191,7 @@ pub async fn stopped(stop: &mut watch::Receiver<bool>) {
 /// When an agent's own loop breaks; the process should end and say so. A store that fails is waited for.
 pub async fn run(
     door: Door,
-    agents: Vec<Arc<dyn Subscriber>>,
+    agents: Vec<Arc<dyn Follow>>,
     stop: watch::Receiver<bool>,
 ) -> Result<(), PortError> {
     let mut tasks = JoinSet::new();
@@ -206,7 +218,7 @@ pub async fn run(
 /// doing; nobody else is stopped by it.
 async fn follow(
     door: Door,
-    agent: Arc<dyn Subscriber>,
+    agent: Arc<dyn Follow>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), PortError> {
     let follower = Follower::new(door, agent);
@@ -225,20 +237,20 @@ async fn follow(
 #[derive(Clone)]
 pub struct Follower {
     door: Door,
-    agent: Arc<dyn Subscriber>,
+    agent: Arc<dyn Follow>,
 }
 
 impl Follower {
     /// `agent`, following the ledger behind `door`.
     #[must_use]
-    pub fn new(door: Door, agent: Arc<dyn Subscriber>) -> Self {
+    pub fn new(door: Door, agent: Arc<dyn Follow>) -> Self {
         Self { door, agent }
     }
 
     /// The agent's name.
     #[must_use]
-    pub fn name(&self) -> &'static str {
-        self.agent.agent().as_str()
+    pub fn name(&self) -> &str {
+        self.agent.name()
     }
 
     /// Moves the cursor, takes jobs, works them off, waits for more, until `stop` turns true.
@@ -263,6 +275,7 @@ impl Follower {
         stop: &mut watch::Receiver<bool>,
     ) -> Result<(), PortError> {
         let mut committed = self.store().committed();
+        let mut signed = self.agent.published();
         if !self.store().is_shared() {
             self.take_over().await?;
         }
@@ -280,6 +293,7 @@ impl Follower {
                     done?;
                 }
                 changed = committed.changed() => if changed.is_err() { return Ok(()) },
+                () = follow::changed(&mut signed) => {}
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
                 () = stopped(stop) => return Ok(()),
             }
@@ -314,6 +328,9 @@ impl Follower {
     /// When the store fails.
     pub async fn due(&self, max: usize) -> Result<Vec<Taken>, PortError> {
         let store = self.store();
+        if self.agent.is_held(&self.door).await? {
+            return Ok(Vec::new());
+        }
         while jobs::queue_new(store, &*self.agent, self.now()).await? {}
         jobs::take(store, self.name(), max, self.now()).await
     }
@@ -324,18 +341,21 @@ impl Follower {
     /// When the store fails.
     pub async fn work(&self, taken: Taken) -> Result<(), PortError> {
         let stored = self.store().entries(taken.entry, 1).await?;
-        let handled = match stored.first().map(LedgerEntry::read) {
-            Some(Ok(entry)) => {
-                let hand = Hand::new(self.door.clone(), self.agent.agent(), taken);
+        let read = stored
+            .first()
+            .map(|stored| (stored, LedgerEntry::read(stored)));
+        let handled = match read {
+            Some((stored, Ok(entry))) => {
                 // A handler that panics loses its job, not the server.
-                let handled = AssertUnwindSafe(self.agent.handle(&hand, &entry))
-                    .catch_unwind()
-                    .await;
+                let handled =
+                    AssertUnwindSafe(self.agent.follow(&self.door, taken, stored, &entry))
+                        .catch_unwind()
+                        .await;
                 handled.unwrap_or_else(|_| Err(HandleError::fatal("the agent broke on this entry")))
             }
-            Some(Err(unreadable)) => Err(HandleError::fatal(unreadable)),
+            Some((_, Err(unreadable))) => Err(HandleError::fatal(unreadable)),
             None => Ok(()),
         };
-        jobs::settle(self.store(), self.name(), taken, handled, self.now()).await
+        jobs::settle(self.store(), &*self.agent, taken, handled, self.now()).await
     }
 }

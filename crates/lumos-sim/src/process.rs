@@ -17,7 +17,7 @@ use lumos_engine::{
     Door, Request,
     notary::Notary,
     ports::{FoundEvidence, LedgerKey, PortError, Ports, Registry, ScanError, Scanned, Scanner},
-    runtime::{self, Follower, Subscriber},
+    runtime::{self, Follow, Follower},
     secret,
 };
 use lumos_evidence::scan::{Inspection, Limits};
@@ -163,7 +163,7 @@ impl Process {
         let work = tempfile::tempdir_in(outside.folder())?.keep();
         let scanner = ReleaseScanner::new(registries.clone(), Arc::new(Inspector), work);
         let scanner = Arc::new(scanner);
-        let agents: [Arc<dyn Subscriber>; 3] = [
+        let agents: [Arc<dyn Follow>; 3] = [
             Arc::clone(&scanner) as _,
             Arc::new(ComplianceChecker::default()),
             Arc::new(ApprovalOrchestrator::new(registries)),

@@ -24,9 +24,8 @@
   const soon = () => {
     if (waiting === null && !document.hidden) waiting = setTimeout(() => refresh().catch(() => {}), 700);
   };
-  const events = new EventSource("/api/v1/events");
+  const events = new EventSource("/api/v1/events?unnamed=true");
   events.addEventListener("message", soon);
-  events.addEventListener("entry", soon);
   document.addEventListener("visibilitychange", soon);
   addEventListener("pagehide", () => events.close());
 })();

@@ -13,10 +13,12 @@ use crate::{
 };
 
 pub(crate) mod act;
+pub mod agents;
 pub(crate) mod ask;
 pub mod enforcement;
 pub mod erasure;
 pub mod events;
+pub mod evidence;
 pub mod health;
 pub mod hooks;
 pub mod ledger;
@@ -25,6 +27,7 @@ pub mod people;
 pub mod proposals;
 pub mod releases;
 pub mod reviews;
+pub mod runtime;
 pub mod sessions;
 pub mod systems;
 pub mod uploads;
@@ -47,6 +50,8 @@ fn documented() -> OpenApiRouter<App> {
         .merge(models::router())
         .merge(uploads::router())
         .merge(releases::router())
+        .merge(evidence::router())
+        .merge(agents::router())
         .merge(reviews::router())
         .merge(systems::router())
         .merge(enforcement::router())
@@ -54,6 +59,7 @@ fn documented() -> OpenApiRouter<App> {
         .merge(ask::router())
         .merge(hooks::router())
         .merge(events::router())
+        .merge(runtime::router())
         .merge(health::router())
 }
 

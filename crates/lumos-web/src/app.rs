@@ -34,6 +34,7 @@ use crate::{
     decisions::Decisions,
     problem::Problem,
     staging::Staging,
+    streams::Streams,
 };
 
 /// Everything the web serves from.
@@ -66,6 +67,8 @@ pub struct Inner {
     pub origin: String,
     /// Proxies in front that are trusted to say whom they speak for; those on this machine always are.
     pub proxies: Vec<IpAddr>,
+    /// The streams of events that are open.
+    pub streams: Streams,
     /// Turns true at shutdown, to end streams.
     pub stop: watch::Receiver<bool>,
 }

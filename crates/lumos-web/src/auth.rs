@@ -27,7 +27,7 @@ use self::attempts::{Attempts, Try};
 pub use self::{
     attempts::Place,
     origin::{KNOWN, Origin, known},
-    signed_in::{SignedIn, end_session, end_sessions},
+    signed_in::{SignedIn, end_session, end_sessions, still_signed_in},
 };
 
 mod attempts;

@@ -10,6 +10,7 @@ pub mod problem;
 pub mod proposals;
 pub mod routes;
 pub mod staging;
+pub mod streams;
 pub mod sweep;
 pub mod witness;
 

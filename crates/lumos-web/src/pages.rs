@@ -88,6 +88,7 @@ pub fn router() -> Router<App> {
         .route("/ask/{question}", get(ask::show))
         .route("/policies", get(policies::show))
         .route("/runtime", get(runtime::show))
+        .route("/runtime/{agent}/retry", post(runtime::retry))
         .layer(middleware::from_fn(guarded))
         .merge(assets::router())
 }

@@ -294,6 +294,18 @@ async fn says_of_the_rest(app: &App, change: &Governed) -> Result<String, Proble
             "define system {}, and how it goes on when LUMOS cannot be reached",
             define.system
         ),
+        Governed::DefineOutsideAgent(define) => {
+            let kinds: Vec<_> = define.evidence.iter().map(String::as_str).collect();
+            let kinds = match kinds[..] {
+                [] => "no evidence".to_owned(),
+                _ => format!("evidence of {}", kinds.join(", ")),
+            };
+            let account = name(app, &define.account).await?;
+            format!(
+                "let {account} be the agent {}, which alone records {kinds}",
+                define.agent
+            )
+        }
         Governed::SetRetention(set) => {
             let reason = app.unseal(&set.reason).await?;
             format!(

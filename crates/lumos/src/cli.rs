@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use ledger::{Ledger, Verify};
-pub(crate) use people::{Erase, Hold, Retention, Role, Token, User};
+pub(crate) use people::{Erase, Hold, OutsideAgent, Retention, Role, Token, User};
 
 mod ledger;
 mod people;
@@ -75,6 +75,9 @@ pub(crate) enum Command {
     /// Changes that wait for a second person: list, show, confirm, decline
     #[command(subcommand)]
     Proposal(Proposal),
+    /// Outside agents: list, define
+    #[command(subcommand)]
+    Agent(OutsideAgent),
     /// Systems: apply, show, stop, resume, mode
     #[command(subcommand)]
     System(System),
@@ -136,8 +139,11 @@ pub(crate) enum Command {
     /// How long records stay readable: show, set
     #[command(subcommand)]
     Retention(Retention),
-    /// LUMOS's own agents: how far they are, what they gave up
-    Runtime,
+    /// Those who follow the ledger: list, retry, replay; secrets for webhooks. Exit 3 where something was given up
+    Runtime {
+        #[command(subcommand)]
+        what: Option<Runtime>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -422,6 +428,29 @@ pub(crate) struct Gate {
     /// Exit by verdict even where the mode is observe
     #[arg(long)]
     pub strict: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Runtime {
+    /// How far everybody is, and what they gave up
+    List,
+    /// Try again what was given up, and switch deliveries on again
+    Retry {
+        /// Who, as `list` names them
+        agent: String,
+        /// One entry [default: all that were given up]
+        #[arg(long)]
+        entry: Option<u64>,
+    },
+    /// Follow the ledger again from an entry on: nothing is done twice
+    Replay {
+        /// Who, as `list` names them
+        agent: String,
+        #[arg(long, value_name = "ENTRY")]
+        from: u64,
+    },
+    /// Print a fresh secret to sign webhooks with; it is kept nowhere
+    Secret,
 }
 
 #[derive(Debug, Subcommand)]

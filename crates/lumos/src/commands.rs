@@ -8,6 +8,7 @@ use crate::{
     remote::{Refused, Remote},
 };
 
+mod agent;
 mod ask;
 mod backup;
 mod check;
@@ -22,6 +23,7 @@ mod policy;
 mod proposal;
 mod release;
 mod review;
+mod runtime;
 mod scan;
 mod serve;
 mod submit;
@@ -85,15 +87,13 @@ async fn dispatch(cli: Cli) -> Result<Said> {
             ask::run(&question, period, &Remote::of(&common)?, &out).await
         }
         Command::Check => check::run(&Remote::of(&common)?, &out).await,
-        Command::Runtime => {
-            out.say(&Remote::of(&common)?.get("/api/v1/runtime").await?);
-            Ok(Said::Yes)
-        }
+        Command::Runtime { what } => runtime::run(what, &common, &out).await,
         Command::Submit(submit) => submit::run(submit, &Remote::of(&common)?, &out).await,
         Command::Model(model) => model::run(model, &Remote::of(&common)?, &out).await,
         Command::Release(release) => release::run(release, &Remote::of(&common)?, &out).await,
         Command::Review(review) => review::run(review, &Remote::of(&common)?, &out).await,
         Command::Proposal(proposal) => proposal::run(proposal, &Remote::of(&common)?, &out).await,
+        Command::Agent(agent) => agent::run(agent, &Remote::of(&common)?, &out).await,
         Command::System(system) => system::run(system, &Remote::of(&common)?, &out).await,
         Command::Assign {
             assignment,

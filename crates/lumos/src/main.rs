@@ -17,6 +17,7 @@ mod serve;
 mod settings;
 mod storage;
 mod vouchers;
+mod webhooks;
 
 use std::process::ExitCode;
 

@@ -10,9 +10,13 @@ use lumos_domain::{
     command::Command,
     event::{ModelRegistered, SystemDefined},
     facts::{AgentOutage, Binding, BundleRef, Seed},
-    id::{AgentName, BundleName, Digest, Environment, ModelName, PersonId, RoleName, SystemName},
+    id::{
+        AgentName, BundleName, Digest, Environment, ModelName, OutsideAgentName, PersonId,
+        RoleName, SystemName,
+    },
     model::RegisterModel,
     org::{Genesis, SetMode},
+    outside::DefineOutsideAgent,
     person::AddPerson,
     proposal::Governed,
     rules::{Gate, ReviewRules},
@@ -39,6 +43,9 @@ pub(crate) struct Organisation {
     pub review: ReviewRules,
     /// The people.
     pub people: Vec<NewPerson>,
+    /// The outside agents.
+    #[serde(default)]
+    pub agents: BTreeMap<OutsideAgentName, NewAgent>,
     /// The systems and their agents.
     #[serde(default)]
     pub systems: BTreeMap<SystemName, NewSystem>,
@@ -64,6 +71,17 @@ pub(crate) struct NewPerson {
     /// Whether it is a service.
     #[serde(default)]
     pub service: bool,
+}
+
+/// An outside agent at genesis.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewAgent {
+    /// The login of the service that it acts as.
+    pub account: String,
+    /// The kinds of evidence that it alone records.
+    #[serde(default)]
+    pub evidence: BTreeSet<String>,
 }
 
 /// A system at genesis.
@@ -242,6 +260,14 @@ impl<'a> Plan<'a> {
                 .into_iter()
                 .map(|bundle| Governed::PublishBundle(bundle).into()),
         );
+        for (agent, new) in &org.agents {
+            let define = DefineOutsideAgent {
+                agent: agent.clone(),
+                account: self.id(&new.account)?,
+                evidence: new.evidence.clone(),
+            };
+            commands.push(Governed::DefineOutsideAgent(define).into());
+        }
         for (system, new) in &org.systems {
             let owner = self.id(&new.owner)?;
             let facts = SystemDefined {

@@ -30,6 +30,7 @@ use lumos_web::{
     auth::{self, Gatekeeper},
     decisions::Decisions,
     staging::{Limits, Staging},
+    streams::Streams,
     sweep,
 };
 use tokio::{
@@ -45,7 +46,11 @@ use crate::{
     settings::{Loaded, Settings},
     storage::Storage,
     vouchers::{Vouchers, Witnesses},
+    webhooks,
 };
+
+/// How long answers that were begun may go on once the server is to stop.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a version of LUMOS calls itself in the ledger.
 pub(crate) const SOFTWARE: &str = concat!("lumos/", env!("CARGO_PKG_VERSION"));
@@ -138,8 +143,10 @@ pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
         decisions_kept: days(settings.decisions_kept_days),
         origin: settings.origin.clone(),
         proxies: settings.proxies.clone(),
+        streams: Streams::default(),
         stop: stopped.clone(),
     }));
+    let outside = webhooks::followers(settings, &http, &base.notary.published())?;
     let work = settings.data.join("work");
     clear(&work)?;
     let scanner = Arc::new(WorkerScanner::new(Duration::from_secs(
@@ -150,6 +157,7 @@ pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
         notary: base.notary,
         scanner: Arc::new(ReleaseScanner::new(registries.clone(), scanner, work)),
         orchestrator: Arc::new(ApprovalOrchestrator::new(registries)),
+        outside,
         poll: extras
             .poll
             .unwrap_or(Duration::from_secs(settings.poll_s.max(1))),
@@ -182,10 +190,17 @@ fn open_site(
     let (router, mut stopping) = (lumos_web::routes::router(app.clone()), stopped.clone());
     tasks.spawn(async move {
         let router = router.into_make_service_with_connect_info::<SocketAddr>();
-        let serving = axum::serve(listener, router);
-        Ok(serving
-            .with_graceful_shutdown(async move { runtime::stopped(&mut stopping).await })
-            .await?)
+        let mut asked = stopping.clone();
+        let serving = axum::serve(listener, router)
+            .with_graceful_shutdown(async move { runtime::stopped(&mut stopping).await });
+        // A reader who takes nothing any more would keep its connection, and the server, for ever.
+        tokio::select! {
+            served = serving => Ok(served?),
+            () = async {
+                runtime::stopped(&mut asked).await;
+                tokio::time::sleep(ANSWERED_WITHIN).await;
+            } => Ok(()),
+        }
     });
 }
 
@@ -260,6 +275,7 @@ struct Parts {
     notary: Notary,
     scanner: Arc<ReleaseScanner>,
     orchestrator: Arc<ApprovalOrchestrator>,
+    outside: Vec<Arc<dyn runtime::Follow>>,
     poll: Duration,
 }
 
@@ -275,13 +291,15 @@ impl Parts {
             notary,
             scanner,
             orchestrator,
+            outside,
             poll,
         } = self;
-        let agents: Vec<Arc<dyn runtime::Subscriber>> = vec![
+        let mut agents: Vec<Arc<dyn runtime::Follow>> = vec![
             Arc::clone(&scanner) as _,
             Arc::new(ComplianceChecker::default()),
             orchestrator,
         ];
+        agents.extend(outside);
         let mut tasks = JoinSet::new();
         let stopping = stopped.clone();
         tasks.spawn(async move { Ok(notary.run(stopping).await?) });
@@ -305,7 +323,8 @@ impl Parts {
 fn client(settings: &Settings, witnesses: &Witnesses) -> Result<Client> {
     let registries = settings.registries.iter().filter_map(|r| r.address());
     let authority = settings.timestamps.as_ref().map(|one| one.url.as_str());
-    let addresses = registries.chain(witnesses.addresses()).chain(authority);
+    let named = registries.chain(witnesses.addresses()).chain(authority);
+    let addresses = named.chain(webhooks::addresses(settings));
     Ok(Client::new(&Egress {
         hosts: addresses.map(str::to_owned).collect(),
         ..Egress::default()

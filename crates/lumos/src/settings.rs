@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use lumos_connect::RegistrySettings;
-use lumos_domain::id::Digest;
+use lumos_domain::id::{Digest, OutsideAgentName};
 use lumos_http::Secret;
 use serde::Deserialize;
 use yaml_serde::Value;
@@ -41,6 +41,9 @@ pub(crate) struct Settings {
     pub timestamps: Option<Timestamps>,
     /// What keeps this machine's clock, such as `NTP by time.acme.example`: recorded, for whoever relies on times.
     pub clock: Option<String>,
+    /// Where entries are brought to outside agents: each here, or in a file of its own. What an agent may do is not said
+    /// here, but in the ledger.
+    pub agents: Vec<AgentSettings>,
     /// How often registries are polled, in seconds.
     pub poll_s: u64,
     /// How long one scan may take, in seconds.
@@ -70,6 +73,7 @@ impl Default for Settings {
             witnesses: None,
             timestamps: None,
             clock: None,
+            agents: Vec::new(),
             poll_s: 15 * 60,
             scan_timeout_s: 60 * 60,
             uploads_bytes_max: 1 << 40,
@@ -112,6 +116,62 @@ const fn a_day() -> u32 {
     24
 }
 
+/// An outside agent's webhook, or the file that describes it.
+#[derive(Debug, Clone)]
+pub(crate) enum AgentSettings {
+    /// A file that is read instead.
+    File(PathBuf),
+    /// The webhook.
+    Webhook(WebhookSettings),
+}
+
+impl<'de> Deserialize<'de> for AgentSettings {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        use serde::de::Error as _;
+        match Value::deserialize(from)? {
+            Value::String(path) => Ok(Self::File(path.into())),
+            described => yaml_serde::from_value(described)
+                .map(Self::Webhook)
+                .map_err(D::Error::custom),
+        }
+    }
+}
+
+/// Where the entries that an outside agent asks for are brought.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WebhookSettings {
+    /// The agent, as the ledger names it.
+    pub name: OutsideAgentName,
+    /// The address that takes them.
+    pub webhook: String,
+    /// What each message is signed with, `whsec_…`; two while one takes the place of the other.
+    pub secrets: Vec<Secret>,
+    /// The types to bring: names, or beginnings that end in `*`.
+    #[serde(default)]
+    pub events: Vec<String>,
+    /// The streams to bring, written the same way.
+    #[serde(default)]
+    pub streams: Vec<String>,
+}
+
+impl AgentSettings {
+    /// Reads the file, where this names one.
+    fn read(&mut self, folder: &Path) -> Result<()> {
+        if let Self::File(path) = self {
+            let path = folder.join(&*path);
+            let reading = || format!("reading agent `{}`", path.display());
+            let text = std::fs::read_to_string(&path).with_context(reading)?;
+            let mut value: Value = yaml_serde::from_str(&text).with_context(reading)?;
+            resolve(&mut value).with_context(reading)?;
+            let read: Result<WebhookSettings, _> = yaml_serde::from_value(value);
+            let read = read.map_err(|error| anyhow::anyhow!(with_nearest(&error.to_string())));
+            *self = Self::Webhook(read.with_context(reading)?);
+        }
+        Ok(())
+    }
+}
+
 /// Settings as they were read: the values, and the digest of the bytes they came from.
 #[derive(Debug, Clone)]
 pub(crate) struct Loaded {
@@ -146,6 +206,9 @@ pub(crate) fn load(config: Option<&Path>, data: Option<&Path>) -> Result<Loaded>
             let chains = settings.timestamps.iter_mut();
             chains.for_each(|authority| beside(&mut authority.chain));
             beside(&mut settings.data);
+            for agent in &mut settings.agents {
+                agent.read(folder)?;
+            }
             for registry in &mut settings.registries {
                 if let RegistrySettings::Directory(directory) = registry {
                     beside(&mut directory.root);
@@ -315,6 +378,42 @@ mod tests {
         assert!(!format!("{settings:?}").contains("hunter2"));
         assert!(parse("postgres: {url: 'postgres://localhost/lumos'}").is_err());
         assert!(parse("postgres: {url: a, replicas: 1, colour: red}").is_err());
+    }
+
+    #[test]
+    fn agents_are_described_here_or_in_files() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("lumos.yaml");
+        let write = |name: &str, text: &str| std::fs::write(home.path().join(name), text).unwrap();
+        write(
+            "tone.yaml",
+            "{name: tone, webhook: 'http://127.0.0.1:9/', secrets: [file:secret.txt]}",
+        );
+        write(
+            "lumos.yaml",
+            "agents: [tone.yaml, {name: cards, webhook: 'https://acme.example', secrets: [hunter2], events: [org]}]",
+        );
+        let absent = load(Some(&file), None).unwrap_err();
+        assert!(format!("{absent:#}").contains("secret.txt"), "{absent:#}");
+        write(
+            "tone.yaml",
+            "{name: tone, webhook: 'http://127.0.0.1:9/', secrets: [a]}",
+        );
+        let settings = load(Some(&file), None).unwrap().settings;
+        assert!(!format!("{settings:?}").contains("hunter2"));
+        let names: Vec<_> = settings
+            .agents
+            .iter()
+            .map(|agent| match agent {
+                AgentSettings::Webhook(agent) => agent.name.as_str(),
+                AgentSettings::File(_) => "unread",
+            })
+            .collect();
+        assert_eq!(names, ["tone", "cards"]);
+        write("tone.yaml", "{name: tone, webhok: a, secrets: [a]}");
+        let unknown = format!("{:#}", load(Some(&file), None).unwrap_err());
+        assert!(unknown.contains("did you mean `webhook`?"), "{unknown}");
+        assert!(parse("agents: [{name: a b, webhook: x, secrets: []}]").is_err());
     }
 
     #[test]

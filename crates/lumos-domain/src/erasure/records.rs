@@ -173,6 +173,7 @@ fn rule(event: &Event) -> Option<String> {
         Event::RoleDefined(e) => format!("role {}", e.role),
         Event::RetentionSet(e) => format!("retention {}", e.class),
         Event::HoldSet(e) => format!("hold {}", e.hold),
+        Event::OutsideAgentDefined(e) => format!("agent {}", e.agent),
         Event::BundlePublished(e) => format!("bundle {}", e.bundle.name),
         Event::ReleasesAssigned(_) => "assignment".to_owned(),
         Event::ModelRegistered(_) => "model".to_owned(),
@@ -202,6 +203,7 @@ pub fn names(actor: &Actor, event: &Event) -> BTreeSet<PersonId> {
         Event::AuthorClaimed(e) => vec![&e.person],
         Event::Signed(e) => vec![&e.person],
         Event::SystemDefined(e) => vec![&e.owner],
+        Event::OutsideAgentDefined(e) => vec![&e.account],
         Event::SystemResumed(e) => vec![&e.first],
         Event::ResumeRequested(e) => vec![&e.person],
         Event::ProposalMade(e) => [&e.person].into_iter().chain(proposed(&e.change)).collect(),
@@ -220,6 +222,7 @@ fn proposed(change: &Governed) -> Vec<&PersonId> {
             owner.chain(&register.facts.data_owner).collect()
         }
         Governed::DefineSystem(define) => vec![&define.facts.owner],
+        Governed::DefineOutsideAgent(define) => vec![&define.account],
         _ => Vec::new(),
     }
 }

@@ -11,6 +11,7 @@ use lumos_domain::{
     facts::ModeScope,
     id::Digest,
     org::SetMode,
+    outside::DefineOutsideAgent,
     proposal::Governed,
     retention::SetRetention,
     words::{Mode, ModelTier, RecordClass},
@@ -104,6 +105,14 @@ fn every_change_that_needs_two_has_its_file() {
         ),
         ("publish_bundle", Governed::PublishBundle(bundle())),
         ("define_system", Governed::DefineSystem(ward())),
+        (
+            "define_outside_agent",
+            Governed::DefineOutsideAgent(DefineOutsideAgent {
+                agent: name("card-checker"),
+                account: name("p-1"),
+                evidence: ["card_review".to_owned()].into(),
+            }),
+        ),
         (
             "set_retention",
             Governed::SetRetention(SetRetention {

@@ -58,6 +58,7 @@ fn said(event: &Event) -> String {
         Event::ProposalConfirmed(e) => format!("first {}", e.first),
         Event::AuthorClaimed(e) => e.person.to_string(),
         Event::RetentionSet(e) => format!("{} {} days, was {}", e.class, e.days, e.was_days),
+        Event::OutsideAgentDefined(e) => format!("{} as {}", e.agent, e.account),
         Event::HoldSet(e) => e.scope.to_string(),
         Event::ErasureRequested(e) => match &e.kept {
             Some(by) => format!("looked at {}, {}", e.due, kept(by)),

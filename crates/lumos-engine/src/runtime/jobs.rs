@@ -4,7 +4,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{HandleError, Subscriber};
+use super::{Follow, HandleError};
 use crate::{
     ports::{PortError, Statement, Store},
     record::LedgerEntry,
@@ -19,8 +19,9 @@ const LEASE_ALONE: SignedDuration = SignedDuration::from_hours(24);
 /// The same where others write too: as long as a process may stand still before another takes over. It is renewed
 /// while the work goes on.
 const LEASE_SHARED: SignedDuration = SignedDuration::from_secs(30);
-/// After so many failed attempts a job is a dead letter.
-const ATTEMPTS_MAX: i64 = 12;
+/// Where the attempts of the next round begin to be counted, once somebody asks for it: the number itself fences, and
+/// never goes back.
+pub(super) const ROUND: i64 = 1_000;
 /// Looks at what is due when others took all of it first.
 const LOOKS: usize = 3;
 
@@ -35,7 +36,7 @@ pub struct Taken {
 
 impl Taken {
     /// What changes exactly one row as long as the lease is held.
-    pub(super) fn is_held_by(self, name: &'static str) -> Statement {
+    pub(super) fn is_held_by(self, name: &str) -> Statement {
         statement!(
             "UPDATE jobs SET attempts = attempts
              WHERE subscriber = $1 AND entry = $2 AND attempts = $3 AND state = 'taken'",
@@ -62,20 +63,28 @@ fn lease(store: &dyn Store, now: Timestamp) -> Timestamp {
 /// process moved it meanwhile: a job that was done and is gone must not come again. Says whether there may be more.
 pub(super) async fn queue_new(
     store: &dyn Store,
-    agent: &dyn Subscriber,
+    agent: &dyn Follow,
     now: Timestamp,
 ) -> Result<bool, PortError> {
-    let name = agent.agent().as_str();
+    let name = agent.name();
     let rows = store
         .query(
             "SELECT next FROM cursors WHERE subscriber = $1",
             vec![name.into()],
         )
         .await?;
-    let next = rows.first().and_then(|row| row.int(0)).unwrap_or(0);
-    let stored = store
-        .entries(u64::try_from(next).unwrap_or(0), BATCH)
-        .await?;
+    let Some(next) = rows.first().and_then(|row| row.int(0)) else {
+        return begin(store, agent).await;
+    };
+    let from = u64::try_from(next).unwrap_or(0);
+    let signed = agent.published().map(|published| published.borrow().size);
+    let left = signed.map_or(BATCH, |size| {
+        u32::try_from(size.saturating_sub(from)).map_or(BATCH, |left| left.min(BATCH))
+    });
+    if left == 0 {
+        return Ok(false);
+    }
+    let stored = store.entries(from, left).await?;
     let mut jobs = Vec::new();
     let mut after = next;
     for entry in &stored {
@@ -84,7 +93,7 @@ pub(super) async fn queue_new(
             break;
         };
         after = key(entry.index).saturating_add(1);
-        if agent.wants(&read.event) {
+        if agent.wants(&read) {
             jobs.push(statement!(
                 "INSERT INTO jobs (subscriber, entry, state, attempts, due_us, lease_us)
                  SELECT subscriber, $2, 'waiting', 0, $3, 0 FROM cursors
@@ -100,17 +109,11 @@ pub(super) async fn queue_new(
         return Ok(false);
     }
     // The cursor is held first, so that of two processes one waits and then finds that it has moved.
-    let mut statements = vec![
-        statement!(
-            "INSERT INTO cursors (subscriber, next) VALUES ($1, 0) ON CONFLICT DO NOTHING",
-            name,
-        ),
-        statement!(
-            "UPDATE cursors SET next = next WHERE subscriber = $1 AND next = $2",
-            name,
-            next,
-        ),
-    ];
+    let mut statements = vec![statement!(
+        "UPDATE cursors SET next = next WHERE subscriber = $1 AND next = $2",
+        name,
+        next,
+    )];
     statements.append(&mut jobs);
     statements.push(statement!(
         "UPDATE cursors SET next = $1 WHERE subscriber = $2 AND next = $3",
@@ -122,10 +125,26 @@ pub(super) async fn queue_new(
     Ok(true)
 }
 
+/// Makes a cursor where there is none.
+async fn begin(store: &dyn Store, agent: &dyn Follow) -> Result<bool, PortError> {
+    let next = if agent.begins_with_what_is_new() {
+        key(store.frontier().await?.size())
+    } else {
+        0
+    };
+    let begin = statement!(
+        "INSERT INTO cursors (subscriber, next) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        agent.name(),
+        next,
+    );
+    store.execute(vec![begin]).await?;
+    Ok(true)
+}
+
 /// Takes up to `max` due jobs under a lease.
 pub(super) async fn take(
     store: &dyn Store,
-    name: &'static str,
+    name: &str,
     max: usize,
     now: Timestamp,
 ) -> Result<Vec<Taken>, PortError> {
@@ -180,7 +199,7 @@ pub(super) async fn take(
 /// Holds on to jobs whose work goes on. One that was lost stays lost: its holder finds out when it writes.
 pub(super) async fn renew(
     store: &dyn Store,
-    name: &'static str,
+    name: &str,
     held: impl Iterator<Item = &Taken>,
     now: Timestamp,
 ) -> Result<(), PortError> {
@@ -199,11 +218,7 @@ pub(super) async fn renew(
 }
 
 /// Gives a job back that was not finished.
-pub(super) async fn release(
-    store: &dyn Store,
-    name: &'static str,
-    taken: Taken,
-) -> Result<(), PortError> {
+pub(super) async fn release(store: &dyn Store, name: &str, taken: Taken) -> Result<(), PortError> {
     let back = statement!(
         "UPDATE jobs SET state = 'waiting'
          WHERE subscriber = $1 AND entry = $2 AND attempts = $3 AND state = 'taken'",
@@ -216,7 +231,7 @@ pub(super) async fn release(
 }
 
 /// Makes every taken job due again, where nobody else can hold one.
-pub(super) async fn take_over(store: &dyn Store, name: &'static str) -> Result<(), PortError> {
+pub(super) async fn take_over(store: &dyn Store, name: &str) -> Result<(), PortError> {
     let taken = statement!(
         "UPDATE jobs SET state = 'waiting' WHERE subscriber = $1 AND state = 'taken'",
         name,
@@ -228,11 +243,12 @@ pub(super) async fn take_over(store: &dyn Store, name: &'static str) -> Result<(
 /// Ends a job that was handled, unless somebody else took it over.
 pub(super) async fn settle(
     store: &dyn Store,
-    name: &'static str,
+    agent: &dyn Follow,
     taken: Taken,
     handled: Result<(), HandleError>,
     now: Timestamp,
 ) -> Result<(), PortError> {
+    let name = agent.name();
     let settle = match handled {
         Ok(()) => statement!(
             "DELETE FROM jobs
@@ -241,7 +257,7 @@ pub(super) async fn settle(
             key(taken.entry),
             taken.attempt,
         ),
-        Err(error) => failed(name, taken, &error, now),
+        Err(error) => failed(agent, taken, &error, now),
     };
     if store.execute(vec![settle]).await? == [0] {
         tracing::warn!(
@@ -254,11 +270,12 @@ pub(super) async fn settle(
 }
 
 /// What becomes of a job that failed: later again, or a dead letter.
-fn failed(name: &'static str, taken: Taken, error: &HandleError, now: Timestamp) -> Statement {
-    let Taken { entry, attempt } = taken;
-    if error.retry && attempt < ATTEMPTS_MAX {
-        let seconds = 1_i64 << attempt.clamp(0, 9);
-        let due = now + SignedDuration::from_secs(seconds);
+fn failed(agent: &dyn Follow, taken: Taken, error: &HandleError, now: Timestamp) -> Statement {
+    let (name, Taken { entry, attempt }) = (agent.name(), taken);
+    let tries = attempt % ROUND;
+    if error.retry && tries < agent.attempts_max() {
+        let doubled = || SignedDuration::from_secs(1_i64 << tries.clamp(0, 9));
+        let due = now + error.after.unwrap_or_else(doubled);
         tracing::warn!(agent = name, entry, attempt, problem = %error, "an agent will try an entry again");
         return statement!(
             "UPDATE jobs SET state = 'waiting', due_us = $1, problem = $2

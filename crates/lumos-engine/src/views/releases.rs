@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use lumos_domain::{
     event::Event,
-    id::{Digest, ReleaseId},
+    id::{Digest, ModelName, ReleaseId},
     manifest::Manifest,
     stream::Stream,
 };
@@ -164,6 +164,23 @@ pub async fn by_digest(
         )
         .await?;
     Ok((rows.iter().filter_map(release).collect(), true))
+}
+
+/// The models that have a release with this release digest.
+///
+/// # Errors
+/// When the store fails.
+pub async fn models_of(store: &dyn Store, digest: &Digest) -> Result<Vec<ModelName>, PortError> {
+    let rows = store
+        .query(
+            "SELECT DISTINCT model FROM releases WHERE digest = $1",
+            vec![digest.to_string().into()],
+        )
+        .await?;
+    Ok(rows
+        .iter()
+        .filter_map(|row| row.text(0).parse().ok())
+        .collect())
 }
 
 /// Whether this release was ever detected.

@@ -24,8 +24,8 @@ use lumos_domain::{
 use lumos_engine::{
     Door, LedgerEntry, Request,
     key::ServerKey,
-    ports::{Clock, Entropy, Ports, Store},
-    runtime::{self, Follower, Hand, HandleError, Subscriber},
+    ports::{Clock, Entropy, Ports, Statement, Store},
+    runtime::{self, Follow, Follower, Hand, HandleError, Subscriber},
     secret::{self, Sealer},
 };
 use lumos_store::PostgresStore;
@@ -227,7 +227,7 @@ async fn real_every_entry_is_handled_by_one_of_the_replicas() {
     let (stop, stopped) = watch::channel(false);
     let mut running = JoinSet::new();
     for (name, door) in [("one", &one), ("two", &two)] {
-        let agent: Arc<dyn Subscriber> = Arc::new(house.agent(name));
+        let agent: Arc<dyn Follow> = Arc::new(house.agent(name));
         running.spawn(runtime::run(door.clone(), vec![agent], stopped.clone()));
     }
     let store = &*two.ports().store;
@@ -302,7 +302,7 @@ async fn real_a_timer_that_is_due_at_both_replicas_fires_once() {
     let Some(house) = House::new() else { return };
     let (one, two) = (house.replica().await, house.replica().await);
     found(&one, 0).await;
-    let timer = lumos_engine::ports::Statement {
+    let timer = Statement {
         sql: "INSERT INTO timers (stream, key, due_us) VALUES ('review/triage/1/production/1', 'expiry', 1)",
         params: vec![],
     };
@@ -316,4 +316,78 @@ async fn real_a_timer_that_is_due_at_both_replicas_fires_once() {
         .query("SELECT key FROM timers", vec![])
         .await;
     assert!(left.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn real_operators_try_again_and_go_back() {
+    let Some(house) = House::new() else { return };
+    let door = house.replica().await;
+    found(&door, 2).await;
+    let store = &*door.ports().store;
+    let agent = Follower::new(door.clone(), Arc::new(house.agent("first")));
+    let work = async || {
+        let due = agent.due(8).await.unwrap();
+        for taken in &due {
+            agent.work(*taken).await.unwrap();
+        }
+        due.len()
+    };
+    let name = agent.name().to_owned();
+    let own = async || {
+        let all = runtime::progress(store).await.unwrap();
+        all.into_iter().find(|one| one.agent == name).unwrap()
+    };
+    assert_eq!(work().await, 3);
+    // Two of them are given up, as after many failures.
+    let size = own().await.next;
+    runtime::replay(store, &name, 0, door.ports().clock.now())
+        .await
+        .unwrap();
+    assert_eq!(own().await.next, 0);
+    let taken = agent.due(8).await.unwrap();
+    assert_eq!((taken.len(), own().await.taken.len()), (3, 3));
+    let dead = Statement {
+        sql: "UPDATE jobs SET state = 'dead', attempts = 12, problem = 'it broke' WHERE entry <> $1",
+        params: vec![i64::try_from(taken[0].entry).unwrap().into()],
+    };
+    store.execute(vec![dead]).await.unwrap();
+    agent.work(taken[0]).await.unwrap();
+    let stuck = own().await;
+    assert_eq!((stuck.dead_count, stuck.dead.len()), (2, 2));
+    // What it did the first time stands in the ledger, and is looked at too.
+    assert!(stuck.next >= size);
+    assert_eq!(work().await, 0);
+    runtime::hold(store, &name, "nobody is there", door.ports().clock.now())
+        .await
+        .unwrap();
+    assert_eq!(own().await.held.unwrap().1, "nobody is there");
+
+    let now = door.ports().clock.now();
+    let one = Some(stuck.dead[0].0);
+    assert_eq!(runtime::retry(store, &name, one, now).await.unwrap(), 1);
+    assert_eq!(runtime::retry(store, &name, None, now).await.unwrap(), 1);
+    let again = agent.due(8).await.unwrap();
+    assert!(
+        again.iter().all(|taken| taken.attempt == 1_001),
+        "{again:?}"
+    );
+    // Who held them before, however late they wake up, settles nothing.
+    for late in &taken[1..] {
+        agent.work(*late).await.unwrap();
+    }
+    assert_eq!(own().await.waiting, 2);
+    for taken in &again {
+        agent.work(*taken).await.unwrap();
+    }
+    let done = own().await;
+    assert_eq!((done.waiting, done.dead_count, done.held), (0, 0, None));
+    let ahead = runtime::replay(store, &name, done.next + 1, now).await;
+    assert_eq!(ahead.unwrap_err().code(), "replay-ahead");
+    let checker = "card-checker".parse().unwrap();
+    for entry in [1, 0] {
+        runtime::acknowledge(store, &checker, entry).await.unwrap();
+    }
+    let all = runtime::progress(store).await.unwrap();
+    let stream = all.iter().find(|one| one.agent == "stream:card-checker");
+    assert_eq!(stream.unwrap().next, 2);
 }

@@ -1,26 +1,18 @@
-//! Is it alive, is it ready, how far are its agents, and numbers for Prometheus.
+//! Is it alive, is it ready, and numbers for Prometheus.
 
 use std::time::Duration;
 
 use axum::{extract::State, http::StatusCode, response::IntoResponse};
-use lumos_domain::actor::Right;
 use lumos_engine::runtime;
-use serde::Serialize;
-use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{
-    app::{App, Json},
-    auth::SignedIn,
-    problem::Problem,
-};
+use crate::{app::App, problem::Problem};
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(alive))
         .routes(routes!(ready))
         .routes(routes!(metrics))
-        .routes(routes!(agents))
 }
 
 /// The process answers.
@@ -85,59 +77,21 @@ async fn metrics(State(app): State<App>) -> Result<impl IntoResponse, Problem> {
             "# TYPE lumos_ledger_cosigned_entries gauge\nlumos_ledger_cosigned_entries {cosigned}\n"
         ));
     }
+    let now = app.door.ports().clock.now();
     for progress in runtime::progress(store).await? {
-        let lag = size.saturating_sub(progress.next);
-        text.push_str(&format!(
-            "lumos_agent_lag_entries{{agent=\"{}\"}} {lag}\n",
-            progress.agent
-        ));
-        text.push_str(&format!(
-            "lumos_agent_jobs{{agent=\"{}\"}} {}\n",
-            progress.agent, progress.waiting
-        ));
-        let dead = progress.dead.len();
-        text.push_str(&format!(
-            "lumos_agent_dead_letters{{agent=\"{}\"}} {dead}\n",
-            progress.agent
-        ));
+        let name = &progress.agent;
+        let mut gauge = |what: &str, value: u64| {
+            text.push_str(&format!("lumos_agent_{what}{{agent=\"{name}\"}} {value}\n"));
+        };
+        gauge("lag_entries", size.saturating_sub(progress.next));
+        gauge("lag_seconds", super::runtime::lag_s(&progress, now));
+        gauge("jobs", progress.waiting);
+        gauge("dead_letters", progress.dead_count);
+        gauge("held", u64::from(progress.held.is_some()));
     }
+    let streams = app.streams.count();
+    text.push_str(&format!(
+        "# TYPE lumos_event_streams gauge\nlumos_event_streams {streams}\n"
+    ));
     Ok(([("content-type", "text/plain; version=0.0.4")], text))
-}
-
-/// How far an agent is.
-#[derive(Serialize, ToSchema)]
-struct AgentProgress {
-    agent: String,
-    next_entry: u64,
-    waiting: u64,
-    dead_letters: Vec<DeadLetter>,
-}
-
-/// An entry an agent gave up.
-#[derive(Serialize, ToSchema)]
-struct DeadLetter {
-    entry: u64,
-    problem: String,
-}
-
-/// How far LUMOS's own agents are.
-#[utoipa::path(get, path = "/api/v1/runtime", tag = "health",
-    responses((status = 200, body = [AgentProgress]), (status = "4XX", body = Problem)))]
-async fn agents(
-    State(app): State<App>,
-    who: SignedIn,
-) -> Result<Json<Vec<AgentProgress>>, Problem> {
-    who.must(&app, Right::Read, None).await?;
-    let all = runtime::progress(&*app.door.ports().store).await?;
-    let view = |p: runtime::Progress| AgentProgress {
-        agent: p.agent.to_owned(),
-        next_entry: p.next,
-        waiting: p.waiting,
-        dead_letters: p
-            .dead
-            .into_iter()
-            .map(|(entry, problem)| DeadLetter { entry, problem })
-            .collect(),
-    };
-    Ok(Json(all.into_iter().map(view).collect()))
 }

@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use lumos_domain::{
     actor::Right,
     command::Command,
-    event::{CandidateDetected, EvidenceRecorded},
+    event::CandidateDetected,
     facts::{Claim, ReportFacts, Source},
-    id::{AgentRef, Digest, ReleaseId},
-    release::{DetectCandidate, UPLOAD, is_kind},
+    id::{AgentRef, ReleaseId},
+    release::{DetectCandidate, UPLOAD},
     stream::Stream,
 };
 use lumos_engine::{LedgerEntry, views};
@@ -31,11 +31,9 @@ pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list, submit))
         .routes(routes!(show))
-        .routes(routes!(evidence))
         .routes(routes!(claim))
         .routes(routes!(withdraw))
         .routes(routes!(promote))
-        .routes(routes!(blob))
 }
 
 /// Where to go on reading a list.
@@ -321,46 +319,6 @@ async fn show(
     }))
 }
 
-/// A claim to record as evidence.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct NewEvidence {
-    kind: String,
-    #[schema(value_type = Object)]
-    claim: serde_json::Value,
-}
-
-/// Record evidence about a release that is identified.
-#[utoipa::path(post, path = "/api/v1/releases/{model}/{version}/evidence", tag = "releases",
-    params(("model" = String, Path), ("version" = String, Path)), request_body = NewEvidence,
-    responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
-async fn evidence(
-    Path((model, version)): Path<(String, String)>,
-    Act(by, body): Act<NewEvidence>,
-) -> Answer {
-    let release = ReleaseId {
-        model: name(&model)?,
-        version: name(&version)?,
-    };
-    by.who
-        .must(&by.app, Right::Submit, Some(&release.model))
-        .await?;
-    if !is_kind(&body.kind) || !body.claim.is_object() {
-        let detail =
-            "an evidence kind is up to 64 of a-z, 0-9 and _, and its claim is a JSON object";
-        return Err(Problem::bad("bad-name", detail));
-    }
-    let bytes = serde_json::to_vec(&body.claim).unwrap_or_default();
-    let digest = by.app.door.ports().blobs.put(bytes).await?;
-    let evidence = EvidenceRecorded {
-        kind: body.kind,
-        producer: "developer".to_owned(),
-        digest,
-    };
-    let command = Command::RecordEvidence { release, evidence };
-    by.submit(command, Vec::new()).await
-}
-
 /// Which claim is taken.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -432,36 +390,4 @@ async fn promote(
         agents,
     };
     by.submit(command, Vec::new()).await
-}
-
-/// A manifest, report or claim by its digest.
-#[utoipa::path(get, path = "/api/v1/blobs/{digest}", tag = "releases", params(("digest" = String, Path)),
-    responses((status = 200, body = Object), (status = "4XX", body = Problem)))]
-async fn blob(
-    State(app): State<App>,
-    who: SignedIn,
-    Path(digest): Path<String>,
-) -> Result<impl axum::response::IntoResponse, Problem> {
-    who.must(&app, Right::Read, None).await?;
-    let digest: Digest = digest.parse()?;
-    let bytes = app
-        .door
-        .ports()
-        .blobs
-        .get(&digest)
-        .await?
-        .ok_or_else(|| Problem::not_found("such blob"))?;
-    let kind = if serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok() {
-        "application/json"
-    } else {
-        "application/octet-stream"
-    };
-    Ok((
-        [
-            ("content-type", kind),
-            ("content-disposition", "attachment"),
-            ("x-content-type-options", "nosniff"),
-        ],
-        bytes,
-    ))
 }

@@ -65,17 +65,41 @@ fn same(hash: &str, secret: &str) -> bool {
 }
 
 async fn signed_in(app: &App, headers: &HeaderMap) -> Result<Option<SignedIn>, Problem> {
+    look_up(app, headers, Seen::Now).await
+}
+
+/// The same credential, looked at again while something that was begun with it goes on. No sign of life: a stream
+/// keeps nobody signed in.
+///
+/// # Errors
+/// When the store fails.
+pub async fn still_signed_in(app: &App, headers: &HeaderMap) -> Result<Option<SignedIn>, Problem> {
+    look_up(app, headers, Seen::Before).await
+}
+
+/// Whether somebody is there now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Now,
+    Before,
+}
+
+async fn look_up(app: &App, headers: &HeaderMap, seen: Seen) -> Result<Option<SignedIn>, Problem> {
     let Some(presented) = presented(headers) else {
         return Ok(None);
     };
     if presented.id.as_str().starts_with('s') {
-        session(app, &presented).await
+        session(app, &presented, seen).await
     } else {
         token(app, &presented).await
     }
 }
 
-async fn session(app: &App, presented: &Presented) -> Result<Option<SignedIn>, Problem> {
+async fn session(
+    app: &App,
+    presented: &Presented,
+    present: Seen,
+) -> Result<Option<SignedIn>, Problem> {
     let store = &*app.door.ports().store;
     let now = app.door.ports().clock.now();
     let rows = store
@@ -96,7 +120,7 @@ async fn session(app: &App, presented: &Presented) -> Result<Option<SignedIn>, P
         return Ok(None);
     }
     // A minute's precision is enough for automatic logoff, and spares a write a request.
-    if now.duration_since(seen) > SignedDuration::from_mins(1) {
+    if present == Seen::Now && now.duration_since(seen) > SignedDuration::from_mins(1) {
         let params = vec![Value::from(now), presented.id.as_str().into()];
         let sql = "UPDATE open_sessions SET seen_us = $1 WHERE session = $2";
         store.execute(vec![Statement { sql, params }]).await?;

@@ -172,6 +172,10 @@ fn in_house(event: &Event) -> String {
                 e.class, e.days, e.was_days
             )
         }
+        Event::OutsideAgentDefined(e) => {
+            let kinds: Vec<_> = e.evidence.iter().map(String::as_str).collect();
+            format!("agent {} records {}", e.agent, cut(&kinds.join(", "), 200))
+        }
         Event::HoldSet(e) => format!("legal hold on {}", e.scope),
         Event::ErasureRequested(e) => match &e.kept {
             Some(by) => format!("to be erased; {}", kept(by)),

@@ -6,6 +6,8 @@
 )]
 
 mod api;
+mod deliveries;
+mod events;
 mod forms;
 mod guard;
 mod pages;

@@ -186,6 +186,7 @@ impl Site {
             decisions_kept: jiff::SignedDuration::from_hours(24 * 30),
             origin: ORIGIN.to_owned(),
             proxies: Vec::new(),
+            streams: lumos_web::streams::Streams::default(),
             stop: watch::channel(false).1,
         }));
         let site = Self {

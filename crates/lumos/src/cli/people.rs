@@ -92,6 +92,23 @@ pub(crate) enum Token {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum OutsideAgent {
+    /// The outside agents, and what they alone record
+    List,
+    /// Say which service is an outside agent; a second person confirms
+    Define {
+        /// Its name, as policy and entries speak of it
+        agent: String,
+        /// The login of the service that it acts as
+        #[arg(long, value_name = "LOGIN")]
+        account: String,
+        /// A kind of evidence that it alone records; may be repeated
+        #[arg(long, value_name = "KIND")]
+        evidence: Vec<String>,
+    },
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Erase {
     /// The login or the id of somebody who is suspended; without a reason, what keeps their name is shown

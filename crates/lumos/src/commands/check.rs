@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use super::{Out, Said, scalar, text};
+use super::{Out, Said, runtime::is_given_up, scalar, text};
 use crate::remote::Remote;
 
 pub(super) async fn run(remote: &Remote, out: &Out) -> Result<Said> {
@@ -24,12 +24,13 @@ pub(super) async fn run(remote: &Remote, out: &Out) -> Result<Said> {
         .filter(|p| p["service"] == false && (p["suspended"] == true || p["roles"] == json!([])))
         .map(|p| text(p, "login").to_owned())
         .collect();
-    let dead: usize = list(&agents)
+    let stuck: Vec<Value> = list(&agents).into_iter().filter(is_given_up).collect();
+    let dead: u64 = stuck
         .iter()
-        .map(|a| list(&a["dead_letters"]).len())
+        .filter_map(|agent| agent["dead_letters_count"].as_u64())
         .sum();
     let alone = governs.len() < 2 && !sandbox;
-    let healthy = dead == 0 && !alone;
+    let healthy = stuck.is_empty() && !alone;
     if out.json {
         let value = json!({
             "healthy": healthy, "agents": agents, "cannot_sign": roleless, "govern": governs,
@@ -39,7 +40,14 @@ pub(super) async fn run(remote: &Remote, out: &Out) -> Result<Said> {
         return Ok(if healthy { Said::Yes } else { Said::No });
     }
     println!("server: ready");
-    println!("agents: {dead} dead letter(s); see `lumos runtime`");
+    println!("agents: {dead} dead letter(s); see `lumos runtime list`");
+    for agent in stuck.iter().filter(|agent| agent["held"].is_string()) {
+        println!(
+            "  {} stopped: {}",
+            text(agent, "agent"),
+            text(agent, "held")
+        );
+    }
     println!("cannot sign: {}", names(&roleless));
     println!("govern, and so can confirm proposals: {}", names(&governs));
     if alone {

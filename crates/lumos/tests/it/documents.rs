@@ -190,6 +190,21 @@ async fn readme() {
 }
 
 #[tokio::test]
+async fn guide_for_agents() {
+    if !Path::new("/usr/bin/python3").exists() {
+        println!("skipped: no python3 for the agents of the guide");
+        return;
+    }
+    let world = approved().await;
+    let examples = Path::new(ROOT).join("examples/agents");
+    for file in ["lumos.py", "card_checker.py"] {
+        let text = std::fs::read(examples.join(file)).unwrap();
+        world.write(&format!("examples/agents/{file}"), text);
+    }
+    check("docs/guide/integrator-agents.md", world).await;
+}
+
+#[tokio::test]
 async fn guide_for_auditors() {
     let mut world = approved().await;
     // Last month somebody copied the database.
@@ -259,6 +274,7 @@ fn no_document_shows_commands_that_nobody_runs() {
     let run = [
         "README.md",
         "docs/guide/auditor.md",
+        "docs/guide/integrator-agents.md",
         "docs/guide/integrator-registries.md",
         "docs/guide/integrator.md",
         "docs/guide/operator.md",

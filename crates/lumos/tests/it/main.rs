@@ -7,6 +7,7 @@
     reason = "all of it is test; clippy knows that only of functions marked as one"
 )]
 
+mod agents;
 /// The model versions of the demo serve the tests as well.
 #[path = "../../src/commands/demo/artifacts.rs"]
 #[expect(dead_code, reason = "the demo has more versions to tell about")]
@@ -26,6 +27,7 @@ mod demo;
 mod disk;
 mod documents;
 mod erase;
+mod events;
 mod foreign;
 mod init;
 mod minilm;

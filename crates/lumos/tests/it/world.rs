@@ -162,6 +162,7 @@ impl World {
             "organisation.yaml",
             "policy/starter.yaml",
             "policy/nist-ai-rmf.yaml",
+            "policy/cards.yaml",
         ] {
             let text = std::fs::read(Path::new(EXAMPLES).join(file)).unwrap();
             world.write(file, text);
