@@ -13,7 +13,7 @@ use crate::{
 };
 
 mod bypass;
-mod changes;
+pub mod changes;
 mod refused;
 mod who;
 
@@ -71,6 +71,16 @@ impl Question {
         }
     }
 
+    /// The types of the entries that it is answered from.
+    pub(crate) const fn kinds(self) -> &'static [&'static str] {
+        self.answer().0
+    }
+
+    /// The answer, from entries of those types in the order of the ledger.
+    pub(crate) fn answered(self, entries: &[LedgerEntry], period: &Period) -> Table {
+        self.answer().1(entries, period)
+    }
+
     const fn answer(self) -> (&'static [&'static str], Answer) {
         match self {
             Self::Who => (who::KINDS, who::answer),
@@ -109,7 +119,7 @@ pub struct Period {
 }
 
 impl Period {
-    fn holds(&self, entry: &LedgerEntry) -> bool {
+    pub(crate) fn holds(&self, entry: &LedgerEntry) -> bool {
         (self.from..self.to).contains(&entry.time)
     }
 }

@@ -9,6 +9,7 @@ pub mod cosigning;
 pub mod door;
 pub mod key;
 pub mod notary;
+pub mod pack;
 pub mod ports;
 pub mod proofs;
 pub mod record;
