@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use lumos_domain::id::{Digest, Environment, ReleaseId};
-use lumos_ledger::{Checkpoint, VerifierKey, checkpoint, export};
+use lumos_ledger::{Checkpoint, VerifierKey, checkpoint, export, tlog_proof::TlogProof};
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
 
 use crate::{
     door::DoorError,
@@ -34,6 +35,9 @@ pub use parts::{Asks, BLOB_BYTES_MAX, Parts, PartsError};
 
 /// The `schema` of the packs written here.
 pub const SCHEMA: &str = "lumos.evidence-pack/v1";
+
+/// The file that lists every other one with its SHA-256, as `sha256sum` reads it.
+pub const SUMS: &str = "SHA256SUMS";
 
 /// What a pack is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,12 +131,10 @@ pub enum PackError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Whoever was to take the files did not.
-    #[error("making an evidence pack: handing over `{path}`")]
+    #[error("making an evidence pack: nobody took `{path}`")]
     Taken {
         /// Which.
         path: String,
-        /// Why.
-        source: std::io::Error,
     },
 }
 
@@ -171,40 +173,73 @@ pub struct Source<'a> {
     pub asks: &'a [Asks],
 }
 
-/// Makes a pack and hands over its files one by one, `SHA256SUMS` last. Returns SHA-256 of that file, which stands for
-/// all of them.
+/// Makes a pack and sends its files one by one, `SHA256SUMS` last. Returns SHA-256 of that file, which stands for all of
+/// them.
 ///
 /// # Errors
-/// When there is nothing of that name, the ledger cannot be read, or a file is not taken.
+/// When there is nothing of that name, the ledger cannot be read, or nobody takes the files.
 pub async fn make(
     source: Source<'_>,
     head: &Head,
     asked: &Asked,
     page: Page,
-    take: &mut (dyn FnMut(File) -> std::io::Result<()> + Send),
+    into: mpsc::Sender<File>,
 ) -> Result<Digest, PackError> {
     let parts = gather(source, head, asked).await?;
     let mut sums = Sums {
         lines: BTreeMap::new(),
-        take,
+        into,
     };
     for file in derived(&parts, head, asked, page)? {
-        sums.hand_over(file)?;
+        sums.send(file).await?;
     }
     for file in parts.files()? {
-        sums.hand_over(file)?;
+        sums.send(file).await?;
     }
-    let size = head.checkpoint.size();
     for (index, entry) in parts.stored() {
-        let proof = lumos_ledger::tlog_proof::TlogProof {
-            extra: Some(entry.to_vec()),
-            index,
-            hashes: source.proofs.inclusion(source.store, index, size).await?,
-            checkpoint: head.note.clone(),
-        };
-        sums.hand_over(File::new(parts::receipt(index), proof.to_string()))?;
+        let proof = proof(source, head, index, entry).await?;
+        let receipt = File::new(parts::receipt(index), proof.to_string());
+        sums.send(receipt).await?;
     }
-    sums.close()
+    sums.close().await
+}
+
+/// One file of the pack, by its path; `None` when it has no such file. `SHA256SUMS` is for whoever takes them all.
+///
+/// # Errors
+/// As [`make`].
+pub async fn one_file(
+    source: Source<'_>,
+    head: &Head,
+    asked: &Asked,
+    page: Page,
+    path: &str,
+) -> Result<Option<Vec<u8>>, PackError> {
+    let parts = gather(source, head, asked).await?;
+    let receipt = parts.stored().find(|(index, _)| parts::receipt(*index) == path);
+    if let Some((index, entry)) = receipt {
+        let proof = proof(source, head, index, entry).await?;
+        return Ok(Some(proof.to_string().into_bytes()));
+    }
+    let mut files = derived(&parts, head, asked, page)?;
+    files.extend(parts.files()?);
+    let found = files.into_iter().find(|file| file.path == path);
+    Ok(found.map(|file| file.bytes))
+}
+
+async fn proof(
+    source: Source<'_>,
+    head: &Head,
+    index: u64,
+    entry: &[u8],
+) -> Result<TlogProof, PackError> {
+    let size = head.checkpoint.size();
+    Ok(TlogProof {
+        extra: Some(entry.to_vec()),
+        index,
+        hashes: source.proofs.inclusion(source.store, index, size).await?,
+        checkpoint: head.note.clone(),
+    })
 }
 
 /// The files that follow from the parts of a pack: made once by whoever makes the pack, and again by whoever verifies
@@ -241,26 +276,27 @@ pub fn guide() -> String {
     format!("{}\n```go\n{program}", include_str!("pack/VERIFY.md"))
 }
 
-/// Hands files over and remembers their digests.
-struct Sums<'a> {
+/// Sends files and remembers their digests.
+struct Sums {
     lines: BTreeMap<String, Digest>,
-    take: &'a mut (dyn FnMut(File) -> std::io::Result<()> + Send),
+    into: mpsc::Sender<File>,
 }
 
-impl Sums<'_> {
-    fn hand_over(&mut self, file: File) -> Result<(), PackError> {
+impl Sums {
+    async fn send(&mut self, file: File) -> Result<(), PackError> {
         let path = file.path.clone();
         self.lines.insert(path.clone(), Digest::of(&file.bytes));
-        (self.take)(file).map_err(|source| PackError::Taken { path, source })
+        let sent = self.into.send(file).await;
+        sent.map_err(|_| PackError::Taken { path })
     }
 
-    fn close(self) -> Result<Digest, PackError> {
+    async fn close(self) -> Result<Digest, PackError> {
         let line = |(path, digest): (&String, &Digest)| format!("{}  {path}\n", digest.hex());
         let text: String = self.lines.iter().map(line).collect();
         let digest = Digest::of(text.as_bytes());
-        let path = "SHA256SUMS".to_owned();
-        (self.take)(File::new(path.clone(), text))
-            .map_err(|source| PackError::Taken { path, source })?;
+        let path = SUMS.to_owned();
+        let sent = self.into.send(File::new(path.clone(), text)).await;
+        sent.map_err(|_| PackError::Taken { path })?;
         Ok(digest)
     }
 }

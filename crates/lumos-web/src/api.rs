@@ -21,6 +21,7 @@ pub mod health;
 pub mod hooks;
 pub mod ledger;
 pub mod models;
+pub mod packs;
 pub mod people;
 pub mod proposals;
 pub mod releases;
@@ -52,6 +53,7 @@ fn documented() -> OpenApiRouter<App> {
         .merge(enforcement::router())
         .merge(ledger::router())
         .merge(ask::router())
+        .merge(packs::router())
         .merge(hooks::router())
         .merge(events::router())
         .merge(health::router())

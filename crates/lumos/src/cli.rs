@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use ledger::{Ledger, Verify};
+pub(crate) use ledger::{EvidencePack, Ledger, Verify};
 pub(crate) use people::{Erase, Hold, Retention, Role, Token, User};
 
 mod ledger;
@@ -116,6 +116,8 @@ pub(crate) enum Command {
     },
     /// Move the ledger of the data directory to the PostgreSQL database that the settings name
     Migrate,
+    /// A release, or what came to run in a period, as a folder that is checked without LUMOS
+    EvidencePack(EvidencePack),
     /// Cosign the checkpoints of ledgers run by others
     #[command(subcommand)]
     Witness(Witness),

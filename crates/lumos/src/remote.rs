@@ -116,6 +116,28 @@ impl Remote {
         Ok(answer.body.to_vec())
     }
 
+    /// `GET` of something large, streamed into the new file `into`.
+    ///
+    /// # Errors
+    /// A [`Refused`] answer or a failed call.
+    pub(crate) async fn download(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        into: &Path,
+        limit_bytes: u64,
+    ) -> Result<()> {
+        let request = self.peer.get(path);
+        let asked = query
+            .iter()
+            .fold(request, |request, (key, value)| request.query(key, value));
+        match asked.download(into, limit_bytes).await {
+            // Asked once more, a refusal says why.
+            Err(lumos_http::HttpError::Status { .. }) => self.look_up(path, query).await.map(|_| ()),
+            answer => Ok(answer.map(|_| ())?),
+        }
+    }
+
     /// `POST` of JSON.
     ///
     /// # Errors

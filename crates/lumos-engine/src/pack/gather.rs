@@ -11,7 +11,11 @@ use lumos_domain::{
     stream::Stream,
 };
 
-use super::{Asked, Head, PackError, Parts, Source, parts::BLOB_BYTES_MAX, period};
+use super::{
+    Asked, Asks, Head, PackError, Parts, Source,
+    parts::BLOB_BYTES_MAX,
+    period,
+};
 use crate::{
     ask::{Period, Question},
     door::DoorError,
@@ -61,7 +65,7 @@ pub async fn gather(source: Source<'_>, head: &Head, asked: &Asked) -> Result<Pa
     gather.people().await?;
     gather.texts().await?;
     gather.blobs().await?;
-    gather.parts.count(source.asks);
+    gather.count();
     Ok(gather.parts)
 }
 
@@ -237,6 +241,21 @@ impl Gather<'_> {
             }
         }
         Ok(found)
+    }
+
+    /// What is counted of the agents that the pack is about.
+    fn count(&mut self) {
+        let about = |asks: &&Asks| {
+            self.parts.entries().any(|entry| match &entry.stream {
+                Stream::Assignment(id) => {
+                    (&id.system, &id.agent, &id.environment)
+                        == (&asks.agent.system, &asks.agent.agent, &asks.environment)
+                }
+                _ => false,
+            })
+        };
+        let asks: Vec<Asks> = self.source.asks.iter().filter(about).cloned().collect();
+        self.parts.count(asks);
     }
 
     /// What holds for every release: how it began, the gates, the rules of review, the modes.

@@ -192,15 +192,25 @@ impl Parts {
         self.opened.insert(value.commitment, value);
     }
 
-    pub(super) fn count(&mut self, asks: &[Asks]) {
-        self.asks = asks.to_vec();
-        self.asks.sort();
+    pub(super) fn count(&mut self, mut asks: Vec<Asks>) {
+        asks.sort();
+        self.asks = asks;
     }
 
     /// Every text that the entries commit to and a pack opens.
     pub(super) fn wanted(&self) -> BTreeSet<Sealed> {
         let entries = self.entries();
         entries.flat_map(|entry| opens(&entry.event)).collect()
+    }
+
+    /// The files of texts and counts as they are made: what verifies them compares the bytes.
+    ///
+    /// # Errors
+    /// Never in practice: both are plain data.
+    pub fn rewritten(&self) -> Result<Vec<File>, PackError> {
+        let mut files = self.files()?;
+        files.retain(|file| [OPENED, COUNTED].contains(&file.path.as_str()));
+        Ok(files)
     }
 
     /// The files that hold the parts, but for the receipts.

@@ -11,7 +11,7 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
-use lumos_domain::actor::Right;
+use lumos_domain::{actor::Right, words::Reading};
 use lumos_engine::{
     LedgerEntry,
     notary::Published,
@@ -31,6 +31,7 @@ use crate::{
     app::{App, Json, Path, Query},
     auth::SignedIn,
     problem::Problem,
+    readings,
 };
 
 pub(super) fn router() -> OpenApiRouter<App> {
@@ -298,7 +299,14 @@ async fn tile_file(
         .map_err(|e: tile::Error| Problem::new(StatusCode::BAD_REQUEST, e.code(), e.to_string()))?;
     let size = app.published.borrow().size;
     let bytes = match tile.kind() {
-        Kind::Entries => bundle(&app, &tile, size).await?,
+        Kind::Entries => {
+            let bundle = bundle(&app, &tile, size).await?;
+            // The proof of the ledger stays readable where nothing can be written: that is said, not refused.
+            if let Err(problem) = readings::note(&app, &who, Reading::Tiles, "").await {
+                tracing::error!(code = problem.code, "entries were read and it could not be recorded");
+            }
+            bundle
+        }
         Kind::Hashes(_) => {
             let within = Tile::in_tree(tile.kind(), tile.index(), size)
                 .is_some_and(|t| tile.width() <= t.width());

@@ -15,11 +15,12 @@ use crate::{
     remote::Remote,
 };
 
+mod pack;
 mod receipt;
 mod records;
 mod said;
 mod stamped;
-mod target;
+pub(super) mod target;
 mod verify;
 
 pub(super) async fn run(ledger: Ledger, common: &Common, out: &Out) -> Result<Said> {

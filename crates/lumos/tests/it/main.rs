@@ -26,6 +26,7 @@ mod demo;
 mod disk;
 mod documents;
 mod erase;
+mod evidence_pack;
 mod foreign;
 mod init;
 mod minilm;

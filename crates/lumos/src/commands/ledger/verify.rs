@@ -90,6 +90,7 @@ pub(super) async fn run(asked: Verify, common: &Common, out: Out) -> Result<Said
         (Some(path), _) if path.is_file() && !target::is_database(path) => {
             super::receipt::verify(&asked, path, out)
         }
+        (Some(path), _) if super::pack::is_pack(path) => super::pack::verify(&asked, path, out),
         (_, Some(remote)) => {
             let handle_of_live = handle.clone();
             let live = Live {
