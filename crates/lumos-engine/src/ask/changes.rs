@@ -114,7 +114,7 @@ pub(crate) fn changed<'a>(
             }
         }
     }
-    rows.sort_by_key(|row| !row.is_matched());
+    rows.sort_by_key(Changed::is_matched);
     rows
 }
 

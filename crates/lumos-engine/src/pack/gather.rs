@@ -45,7 +45,9 @@ pub async fn gather(source: Source<'_>, head: &Head, asked: &Asked) -> Result<Pa
     match asked {
         Asked::Release { release } => {
             gather.release(release).await?;
-            if gather.parts.entries().next().is_none() {
+            // Denials name what nobody knows; a release begins with its own entries.
+            let own = Stream::Release(release.clone());
+            if !gather.parts.entries().any(|entry| entry.stream == own) {
                 return Err(PackError::Unknown(release.clone()));
             }
         }

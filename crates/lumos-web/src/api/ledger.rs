@@ -118,6 +118,9 @@ async fn show(
     Ok(([(header::CONTENT_TYPE, "application/json")], stored.bytes).into_response())
 }
 
+/// What is read as tiles.
+pub(super) const TILES: &str = "entries";
+
 /// How long a receipt waits for others to vouch for its checkpoint.
 const WAIT: Duration = Duration::from_secs(30);
 
@@ -301,10 +304,7 @@ async fn tile_file(
     let bytes = match tile.kind() {
         Kind::Entries => {
             let bundle = bundle(&app, &tile, size).await?;
-            // The proof of the ledger stays readable where nothing can be written: that is said, not refused.
-            if let Err(problem) = readings::note(&app, &who, Reading::Tiles, "").await {
-                tracing::error!(code = problem.code, "entries were read and it could not be recorded");
-            }
+            readings::note(&app, &who, Reading::Tiles, TILES).await;
             bundle
         }
         Kind::Hashes(_) => {

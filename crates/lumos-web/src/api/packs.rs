@@ -26,7 +26,7 @@ use tokio_util::io::ReaderStream;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Answer, act::Act, ask, name};
+use super::{Answer, act::Act, ask, ledger, name};
 use crate::{
     app::{App, Path, Query},
     auth::SignedIn,
@@ -133,7 +133,7 @@ async fn declare(Act(by, body): Act<Declared>) -> Answer {
         return Err(Problem::bad("unknown-word", detail));
     }
     by.who.must(&by.app, Right::Read, None).await?;
-    readings::seen(&by.app, &by.who, Reading::Tiles, "");
+    readings::seen(&by.app, &by.who, Reading::Tiles, ledger::TILES);
     let recorded = ReadingRecorded {
         reading,
         about: "the ledger".to_owned(),
