@@ -14,6 +14,8 @@ use crate::{
 
 mod bypass;
 pub mod changes;
+mod erased;
+mod reads;
 mod refused;
 mod who;
 
@@ -28,11 +30,22 @@ pub enum Question {
     Refused,
     /// What went past the ordinary way.
     Bypass,
+    /// What was read in bulk.
+    Reads,
+    /// Whose names were erased, and what keeps names.
+    Erased,
 }
 
 impl Question {
     /// Every question.
-    pub const ALL: [Self; 4] = [Self::Who, Self::Changes, Self::Refused, Self::Bypass];
+    pub const ALL: [Self; 6] = [
+        Self::Who,
+        Self::Changes,
+        Self::Refused,
+        Self::Bypass,
+        Self::Reads,
+        Self::Erased,
+    ];
 
     /// The word it is asked by.
     #[must_use]
@@ -42,6 +55,8 @@ impl Question {
             Self::Changes => "changes",
             Self::Refused => "refused",
             Self::Bypass => "bypass",
+            Self::Reads => "reads",
+            Self::Erased => "erased",
         }
     }
 
@@ -68,6 +83,15 @@ impl Question {
                  approvals without people or in a sandbox, changes that loosen who signs or what runs, stopped systems that \
                  run again. There is no way past LUMOS in LUMOS; where it is not asked, it cannot see."
             }
+            Self::Reads => {
+                "Everything in the period that was read in bulk: evidence packs with their digests, exports, verifications, \
+                 entries read as tiles, answers that named people. Single pages leave no entry; who read the machine's files or \
+                 its database, LUMOS cannot see."
+            }
+            Self::Erased => {
+                "Whose names were erased in the period or wait to be, who asked, what kept them; and the periods and legal \
+                 holds that were changed. Copies of the database and packs that left the house, LUMOS cannot erase."
+            }
         }
     }
 
@@ -87,6 +111,8 @@ impl Question {
             Self::Changes => (changes::KINDS, changes::answer),
             Self::Refused => (refused::KINDS, refused::answer),
             Self::Bypass => (bypass::KINDS, bypass::answer),
+            Self::Reads => (reads::KINDS, reads::answer),
+            Self::Erased => (erased::KINDS, erased::answer),
         }
     }
 }
@@ -96,7 +122,7 @@ type Answer = fn(&[LedgerEntry], &Period) -> Table;
 
 /// Not a question.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no question; ask who, changes, refused or bypass")]
+#[error("`{0}` is no question; ask who, changes, refused, bypass, reads or erased")]
 pub struct UnknownQuestion(String);
 
 impl FromStr for Question {

@@ -216,7 +216,9 @@ pub async fn one_file(
     path: &str,
 ) -> Result<Option<Vec<u8>>, PackError> {
     let parts = gather(source, head, asked).await?;
-    let receipt = parts.stored().find(|(index, _)| parts::receipt(*index) == path);
+    let receipt = parts
+        .stored()
+        .find(|(index, _)| parts::receipt(*index) == path);
     if let Some((index, entry)) = receipt {
         let proof = proof(source, head, index, entry).await?;
         return Ok(Some(proof.to_string().into_bytes()));

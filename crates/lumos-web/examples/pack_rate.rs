@@ -108,7 +108,9 @@ fn memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let number = line.and_then(|line| line.split_whitespace().next());
-    number.and_then(|number| number.parse().ok()).unwrap_or_default()
+    number
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_default()
 }
 
 /// A ledger that is written without the rules: only its size matters here.
@@ -138,7 +140,8 @@ impl Ledger {
                 login: self.seal(person),
                 service: false,
             };
-            self.say(&format!("person/{person}"), "genesis", added).await?;
+            self.say(&format!("person/{person}"), "genesis", added)
+                .await?;
         }
         for n in 0..releases {
             self.release(n).await?;
@@ -169,7 +172,8 @@ impl Ledger {
             test: false,
         };
         self.say(&release, scanner, detected).await?;
-        self.say(&release, scanner, ReleaseIdentified { digest }).await?;
+        self.say(&release, scanner, ReleaseIdentified { digest })
+            .await?;
         let claimed = AuthorClaimed {
             claim: 1,
             person: ada,
@@ -185,8 +189,12 @@ impl Ledger {
                 grade: Grade::Part11,
                 record: Digest::of(b"record"),
             };
-            self.say(&format!("review/{review}"), &format!("person/{signer}"), signed)
-                .await?;
+            self.say(
+                &format!("review/{review}"),
+                &format!("person/{signer}"),
+                signed,
+            )
+            .await?;
         }
         let tuple = ApprovalTuple {
             release: id.clone(),
@@ -199,7 +207,8 @@ impl Ledger {
             sandbox: false,
         };
         let approved = ReleaseApproved { tuple, auto: None };
-        self.say(&format!("review/{review}"), orchestrator, approved).await?;
+        self.say(&format!("review/{review}"), orchestrator, approved)
+            .await?;
         let releases = vec![Assigned {
             release: id,
             digest,

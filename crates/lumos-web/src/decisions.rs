@@ -358,16 +358,21 @@ pub async fn asks(store: &dyn Store) -> Result<Vec<Asks>, PortError> {
         if let Some(agent) = question.agent {
             let key = (agent, question.environment);
             let counted = all.entry(key).or_insert((0, Timestamp::MIN));
-            counted.0 += row.int(1).and_then(|asked| u64::try_from(asked).ok()).unwrap_or(0);
+            counted.0 += row
+                .int(1)
+                .and_then(|asked| u64::try_from(asked).ok())
+                .unwrap_or(0);
             counted.1 = counted.1.max(last);
         }
     }
-    let asks = all.into_iter().map(|((agent, environment), (asked, last))| Asks {
-        agent,
-        environment,
-        asked,
-        last,
-    });
+    let asks = all
+        .into_iter()
+        .map(|((agent, environment), (asked, last))| Asks {
+            agent,
+            environment,
+            asked,
+            last,
+        });
     Ok(asks.collect())
 }
 

@@ -28,6 +28,9 @@ pub fn page(pack: &Pack) -> Result<String, Box<dyn Error + Send + Sync>> {
     Ok(PackPage { pack }.render()?)
 }
 
+#[cfg(test)]
+mod tests;
+
 impl PackPage<'_> {
     fn short(&self, digest: &impl ToString) -> String {
         let digest = digest.to_string();
@@ -58,7 +61,9 @@ impl PackPage<'_> {
     }
 
     fn anchor(&self, dossier: &Dossier) -> String {
-        format!("release-{}-{}", dossier.release.model, dossier.release.version)
+        format!(
+            "release-{}-{}",
+            dossier.release.model, dossier.release.version
+        )
     }
 }
-

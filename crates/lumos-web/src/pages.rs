@@ -41,7 +41,8 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; c
     img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// The page of an evidence pack brings its own style, since it is also read from a folder; it loads nothing at all.
-const PACK_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";
+const PACK_POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";
 
 /// The pages.
 pub fn router() -> Router<App> {
@@ -116,7 +117,11 @@ async fn guarded(request: Request, next: Next) -> Response {
     for (name, value) in [
         (
             header::CONTENT_SECURITY_POLICY,
-            if response_is_pack { PACK_POLICY } else { POLICY },
+            if response_is_pack {
+                PACK_POLICY
+            } else {
+                POLICY
+            },
         ),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "same-origin"),

@@ -55,7 +55,9 @@ pub(crate) async fn record(
 ) -> Result<u64, Problem> {
     let once = Once(secret::command_id(&*app.door.ports().entropy)?);
     let command = Command::RecordReading(reading);
-    let outcome = app.submit(who.caller.clone(), once, command, Vec::new()).await?;
+    let outcome = app
+        .submit(who.caller.clone(), once, command, Vec::new())
+        .await?;
     Ok(outcome.appended.map_or(0, |appended| appended.first))
 }
 
@@ -74,7 +76,10 @@ pub(crate) async fn note(app: &App, who: &SignedIn, reading: Reading, about: &st
         return;
     };
     let key = (person.clone(), reading, about.to_owned());
-    if !app.readings.is_first(key.clone(), app.door.ports().clock.now()) {
+    if !app
+        .readings
+        .is_first(key.clone(), app.door.ports().clock.now())
+    {
         return;
     }
     let recorded = ReadingRecorded {

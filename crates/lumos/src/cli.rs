@@ -90,9 +90,9 @@ pub(crate) enum Command {
     /// The ledger: show, export, verify, proof, checkpoint
     #[command(subcommand)]
     Ledger(Ledger),
-    /// The auditor's questions: who, changes, refused, bypass. Exit 3 where a check does not hold
+    /// The auditor's questions: who, changes, refused, bypass, reads, erased. Exit 3 where a check does not hold
     Ask {
-        /// who, changes, refused or bypass
+        /// who, changes, refused, bypass, reads or erased
         question: String,
         /// The first day, or instant, of the period [default: 92 days ago]
         #[arg(long, value_name = "DAY")]

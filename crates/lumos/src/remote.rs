@@ -133,7 +133,9 @@ impl Remote {
             .fold(request, |request, (key, value)| request.query(key, value));
         match asked.download(into, limit_bytes).await {
             // Asked once more, a refusal says why.
-            Err(lumos_http::HttpError::Status { .. }) => self.look_up(path, query).await.map(|_| ()),
+            Err(lumos_http::HttpError::Status { .. }) => {
+                self.look_up(path, query).await.map(|_| ())
+            }
             answer => Ok(answer.map(|_| ())?),
         }
     }

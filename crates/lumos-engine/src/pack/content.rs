@@ -119,7 +119,11 @@ pub struct NotKept {
     pub instead: String,
 }
 
-pub use super::{period::{Change, Period}, shapes::*, tables::Workpaper};
+pub use super::{
+    period::{Change, Period},
+    shapes::*,
+    tables::Workpaper,
+};
 
 /// The content that follows from the parts.
 pub(super) fn of(parts: &Parts, head: &Head, asked: &Asked) -> Pack {
@@ -259,8 +263,15 @@ impl Pack {
                 environment,
                 ..
             } => {
-                let place = environment.as_ref().map_or("every environment", Environment::as_str);
-                format!("What came to run in {place}, from {from} to {to}")
+                let place = environment
+                    .as_ref()
+                    .map_or("every environment", Environment::as_str);
+                let day = |time: &Timestamp| time.strftime("%Y-%m-%d %H:%M UTC").to_string();
+                format!(
+                    "What came to run in {place}, from {} to {}",
+                    day(from),
+                    day(to)
+                )
             }
         }
     }

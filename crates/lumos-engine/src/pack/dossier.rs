@@ -158,6 +158,7 @@ fn says(claim: &[u8]) -> Vec<(String, String)> {
     };
     let told = members.into_iter().filter_map(|(name, value)| {
         let value = match value {
+            Value::Array(items) if items.is_empty() => "none".to_owned(),
             Value::Array(items) if items.iter().all(Value::is_string) && items.len() <= 8 => {
                 let items: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
                 items.join(", ")
@@ -276,7 +277,10 @@ fn followed(parts: &Parts, release: &ReleaseId, history: &[&LedgerEntry]) -> Vec
                 e.order.alias, e.order.name, e.order.registry, e.order.version
             ),
             Event::PromotionObserved(e) => {
-                format!("the alias was read back and names version `{}`", e.read_back)
+                format!(
+                    "the alias was read back and names version `{}`",
+                    e.read_back
+                )
             }
             Event::PromotionFailed(e) => format!("the alias was not moved: {}", e.problem),
             _ => continue,

@@ -11,11 +11,7 @@ use lumos_domain::{
     stream::Stream,
 };
 
-use super::{
-    Asked, Asks, Head, PackError, Parts, Source,
-    parts::BLOB_BYTES_MAX,
-    period,
-};
+use super::{Asked, Asks, Head, PackError, Parts, Source, parts::BLOB_BYTES_MAX, period};
 use crate::{
     ask::{Period, Question},
     door::DoorError,
@@ -134,12 +130,13 @@ impl Gather<'_> {
         if let Some(digest) = about.digest {
             self.take_whole(Stream::Subject(digest)).await?;
         }
-        self.take(&Stream::Model(release.model.clone()), |entry| {
-            match &entry.event {
+        self.take(
+            &Stream::Model(release.model.clone()),
+            |entry| match &entry.event {
                 Event::CurrentReleaseSet(set) => set.release == *release,
                 _ => true,
-            }
-        })
+            },
+        )
         .await?;
         for assignment in about.assignments {
             let mut before = false;
@@ -350,7 +347,12 @@ fn wanted(entry: &LedgerEntry, inside: bool) -> bool {
         Event::ProposalMade(_) | Event::ReleaseApproved(_) if !inside => false,
         Event::ReleaseApproved(e) => e.tuple.sandbox || e.auto.is_some(),
         Event::ProposalMade(_) => false,
-        _ => told(Question::Who) || inside && (told(Question::Refused) || told(Question::Bypass)),
+        _ => {
+            let mut others = Question::ALL
+                .into_iter()
+                .filter(|q| *q != Question::Changes);
+            told(Question::Who) || inside && others.any(told)
+        }
     }
 }
 

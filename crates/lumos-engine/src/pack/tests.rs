@@ -86,7 +86,11 @@ impl Told {
         };
         self.say(&release, "agent/release-scanner", detected);
         let person = author.parse().unwrap();
-        self.say(&release, &format!("person/{author}"), AuthorClaimed { claim: 1, person });
+        self.say(
+            &release,
+            &format!("person/{author}"),
+            AuthorClaimed { claim: 1, person },
+        );
         let approval: ReviewId = format!("triage/{version}/production/1").parse().unwrap();
         if let Some(signer) = signer {
             let signed = Signed {
@@ -121,7 +125,11 @@ impl Told {
             until: None,
         };
         let releases = vec![assigned];
-        self.say("assignment/ward/intake/production", "person/p-ops", ReleasesAssigned { releases });
+        self.say(
+            "assignment/ward/intake/production",
+            "person/p-ops",
+            ReleasesAssigned { releases },
+        );
     }
 
     fn head(&self) -> Head {
@@ -171,11 +179,18 @@ fn four() -> Told {
 fn the_population_is_whole_and_what_is_wrong_with_it_comes_first() {
     let pack = four().pack(0, "seed");
     let period = pack.period.as_ref().unwrap();
-    assert_eq!((period.population, period.unmatched, period.drawn), (4, 3, 0));
-    let told: Vec<_> = period.changes.iter().map(|change| {
-        let checks = (change.approved_before, change.by_others, change.same_digest);
-        (change.release.version.as_str(), checks)
-    }).collect();
+    assert_eq!(
+        (period.population, period.unmatched, period.drawn),
+        (4, 3, 0)
+    );
+    let told: Vec<_> = period
+        .changes
+        .iter()
+        .map(|change| {
+            let checks = (change.approved_before, change.by_others, change.same_digest);
+            (change.release.version.as_str(), checks)
+        })
+        .collect();
     let expected = [
         ("1.1", (true, false, true)),
         ("1.2", (true, true, false)),
@@ -184,7 +199,11 @@ fn the_population_is_whole_and_what_is_wrong_with_it_comes_first() {
     ];
     assert_eq!(told, expected);
     // What is wrong is shown in full without being drawn; what is not wrong is not.
-    let full: Vec<_> = pack.releases.iter().map(|d| d.release.version.as_str()).collect();
+    let full: Vec<_> = pack
+        .releases
+        .iter()
+        .map(|d| d.release.version.as_str())
+        .collect();
     assert_eq!(full, ["1.1", "1.2", "1.3"]);
     let signer = &period.changes[1].approved_by[0];
     assert_eq!(signer.name, "(erased) p-gone");
@@ -222,17 +241,27 @@ fn what_could_not_be_seen_is_computed() {
         pack.unseen.into_iter().map(|unseen| unseen.gap).collect()
     };
     let before = gaps(&told);
-    for gap in ["not witnessed", "never asked", "not scanned", "erased", "what runs"] {
+    for gap in [
+        "not witnessed",
+        "never asked",
+        "not scanned",
+        "erased",
+        "what runs",
+    ] {
         assert!(before.iter().any(|named| named == gap), "{gap}: {before:?}");
     }
     assert!(!before.iter().any(|named| named == "observe"), "{before:?}");
-    told.say("org", "person/p-ada", ModeSet {
-        scope: ModeScope::Every,
-        environment: "production".parse().unwrap(),
-        mode: Mode::Observe,
-        until: Some(time(2_000)),
-        reason: sealed("a look").commitment,
-    });
+    told.say(
+        "org",
+        "person/p-ada",
+        ModeSet {
+            scope: ModeScope::Every,
+            environment: "production".parse().unwrap(),
+            mode: Mode::Observe,
+            until: Some(time(2_000)),
+            reason: sealed("a look").commitment,
+        },
+    );
     told.parts.count(vec![Asks {
         agent: "ward/intake".parse().unwrap(),
         environment: "production".parse().unwrap(),
@@ -241,7 +270,10 @@ fn what_could_not_be_seen_is_computed() {
     }]);
     let after = gaps(&told);
     assert!(after.iter().any(|named| named == "observe"), "{after:?}");
-    assert!(!after.iter().any(|named| named == "never asked"), "{after:?}");
+    assert!(
+        !after.iter().any(|named| named == "never asked"),
+        "{after:?}"
+    );
 }
 
 #[test]
@@ -254,12 +286,22 @@ fn a_text_that_nobody_committed_to_is_no_part() {
             .to_string()
     };
     let (name, other) = (sealed("Ada"), sealed("Mallory"));
-    for wrong in [line(&name, "Mallory"), line(&other, "Mallory"), "[{}]".to_owned()] {
+    for wrong in [
+        line(&name, "Mallory"),
+        line(&other, "Mallory"),
+        "[{}]".to_owned(),
+    ] {
         assert!(told.parts.add_opened(wrong.as_bytes()).is_err(), "{wrong}");
     }
-    told.parts.add_opened(line(&name, "Ada").as_bytes()).unwrap();
+    told.parts
+        .add_opened(line(&name, "Ada").as_bytes())
+        .unwrap();
     assert_eq!(told.parts.name(&"p-ada".parse().unwrap()), Some("Ada"));
-    assert!(told.parts.add_blob(Digest::of(b"a"), b"b".to_vec()).is_err());
+    assert!(
+        told.parts
+            .add_blob(Digest::of(b"a"), b"b".to_vec())
+            .is_err()
+    );
 }
 
 /// A login, a password's hash and a token are never opened, whoever reads.

@@ -93,7 +93,8 @@ fn silent(parts: &Parts, asked: &Asked) -> Vec<Unseen> {
         Asked::Release { .. } => true,
     };
     for entry in parts.entries().filter(|entry| within(entry)) {
-        if let (Stream::Assignment(id), Event::ReleasesAssigned(_)) = (&entry.stream, &entry.event) {
+        if let (Stream::Assignment(id), Event::ReleasesAssigned(_)) = (&entry.stream, &entry.event)
+        {
             agents.insert(id);
         }
     }
@@ -119,14 +120,23 @@ fn silent(parts: &Parts, asked: &Asked) -> Vec<Unseen> {
 fn about(parts: &Parts, dossier: &Dossier) -> Vec<Unseen> {
     let mut all = Vec::new();
     let release = &dossier.release;
-    let mut scans = dossier.evidence.iter().filter(|e| e.kind == "artifact_scan").peekable();
+    let mut scans = dossier
+        .evidence
+        .iter()
+        .filter(|e| e.kind == "artifact_scan")
+        .peekable();
     if scans.peek().is_none() {
-        let what = format!("{release} has no scan of its files: what they would do when loaded was not looked at.");
+        let what = format!(
+            "{release} has no scan of its files: what they would do when loaded was not looked at."
+        );
         all.push(gap("not scanned", what, Vec::new()));
     }
     for scan in scans {
-        let unread = scan.says.iter().find(|(name, _)| name == "not fully scanned");
-        if let Some((_, unread)) = unread.filter(|(_, unread)| !unread.is_empty() && unread != "0") {
+        let unread = scan
+            .says
+            .iter()
+            .find(|(name, _)| name == "not fully scanned");
+        if let Some((_, unread)) = unread.filter(|(_, unread)| unread != "none") {
             let what = format!("Of {release}, some files could not be fully scanned: {unread}.");
             all.push(gap("not fully scanned", what, vec![scan.entry]));
         }
@@ -175,7 +185,10 @@ fn not_read_back(parts: &Parts, dossier: &Dossier) -> Option<Unseen> {
     }
     let entries: Vec<u64> = open.into_iter().map(|(_, entry)| entry).collect();
     (!entries.is_empty()).then(|| {
-        let what = format!("For {}, a registry was told to move an alias and was not seen to have done it.", dossier.release);
+        let what = format!(
+            "For {}, a registry was told to move an alias and was not seen to have done it.",
+            dossier.release
+        );
         gap("not read back", what, entries)
     })
 }
@@ -183,7 +196,12 @@ fn not_read_back(parts: &Parts, dossier: &Dossier) -> Option<Unseen> {
 /// What is particular about the population.
 fn of_period(period: &Period) -> Vec<Unseen> {
     let mut all = Vec::new();
-    let by_rule: Vec<u64> = period.changes.iter().filter(|c| c.by_rule).map(|c| c.entry).collect();
+    let by_rule: Vec<u64> = period
+        .changes
+        .iter()
+        .filter(|c| c.by_rule)
+        .map(|c| c.entry)
+        .collect();
     if !by_rule.is_empty() {
         let what = format!(
             "{} of {} changes were approved by their depth alone: that others than the author approved holds for them only \
@@ -199,14 +217,21 @@ fn of_period(period: &Period) -> Vec<Unseen> {
 /// Versions that appeared and could not be read.
 fn unread(parts: &Parts, asked: &Asked) -> Option<Unseen> {
     let within = |entry: &LedgerEntry| match asked {
-        Asked::Period { from, to, .. } => ask::Period { from: *from, to: *to }.holds(entry),
+        Asked::Period { from, to, .. } => ask::Period {
+            from: *from,
+            to: *to,
+        }
+        .holds(entry),
         Asked::Release { .. } => true,
     };
     let failed = parts.entries().filter(|entry| within(entry));
     let failed = failed.filter(|entry| matches!(entry.event, Event::AcquisitionFailed(_)));
     let entries: Vec<u64> = failed.map(|entry| entry.index).collect();
     (!entries.is_empty()).then(|| {
-        let what = format!("{} times a version was seen in a registry and could not be fetched or hashed.", entries.len());
+        let what = format!(
+            "{} times a version was seen in a registry and could not be fetched or hashed.",
+            entries.len()
+        );
         gap("not fetched", what, entries)
     })
 }
@@ -214,7 +239,10 @@ fn unread(parts: &Parts, asked: &Asked) -> Option<Unseen> {
 /// Texts that nobody can read any more.
 fn erased(parts: &Parts) -> Option<Unseen> {
     let wanted = parts.wanted();
-    let gone = wanted.iter().filter(|sealed| parts.text(sealed).is_none()).count();
+    let gone = wanted
+        .iter()
+        .filter(|sealed| parts.text(sealed).is_none())
+        .count();
     (gone > 0).then(|| {
         let what = format!(
             "{gone} of {} names and texts were erased, as the law asks where no duty keeps them. Their commitments stay in \

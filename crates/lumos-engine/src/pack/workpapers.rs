@@ -46,7 +46,9 @@ pub(super) fn of(pack: &Pack) -> Vec<File> {
     files
 }
 
-const ENTRIES: &[&str] = &["entry", "time", "type", "stream", "version", "by", "by id", "receipt"];
+const ENTRIES: &[&str] = &[
+    "entry", "time", "type", "stream", "version", "by", "by id", "receipt",
+];
 
 const CHANGES: &[&str] = &[
     "entry",
@@ -85,7 +87,10 @@ fn change(change: &Change) -> Vec<String> {
         change.by.name.clone(),
         change.approval.to_string(),
         approval.map(|entry| entry.to_string()).unwrap_or_default(),
-        change.approved_at.map(|time: Timestamp| time.to_string()).unwrap_or_default(),
+        change
+            .approved_at
+            .map(|time: Timestamp| time.to_string())
+            .unwrap_or_default(),
         if change.by_rule {
             "nobody: its depth is auto".to_owned()
         } else {
@@ -136,8 +141,8 @@ fn results(dossier: &Dossier) -> Vec<Vec<String>> {
 }
 
 const VOTES: &[&str] = &[
-    "release", "review", "entry", "time", "by", "by id", "role", "verdict", "reason", "meaning", "grade", "record",
-    "counts", "receipt",
+    "release", "review", "entry", "time", "by", "by id", "role", "verdict", "reason", "meaning",
+    "grade", "record", "counts", "receipt",
 ];
 
 fn votes(dossier: &Dossier) -> Vec<Vec<String>> {
@@ -165,7 +170,9 @@ fn votes(dossier: &Dossier) -> Vec<Vec<String>> {
     rows.collect()
 }
 
-const EVIDENCE: &[&str] = &["release", "entry", "time", "kind", "producer", "digest", "file", "receipt"];
+const EVIDENCE: &[&str] = &[
+    "release", "entry", "time", "kind", "producer", "digest", "file", "receipt",
+];
 
 fn evidence(dossier: &Dossier) -> Vec<Vec<String>> {
     let told = dossier.evidence.iter().map(|evidence| {

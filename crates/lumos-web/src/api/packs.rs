@@ -17,8 +17,8 @@ use lumos_domain::{
     words::Reading,
 };
 use lumos_engine::{
-    ports::PortError,
     pack::{self, Asked, File, Head, PackError, Source},
+    ports::PortError,
 };
 use serde::Deserialize;
 use tokio::sync::mpsc;
@@ -96,14 +96,18 @@ async fn of_period(
     let period = ask::period(within.from, within.to, app.door.ports().clock.now());
     let environment = within.environment.as_deref().map(name::<Environment>);
     let environment = environment.transpose()?;
-    let place = environment.as_ref().map_or("every environment", Environment::as_str);
+    let place = environment
+        .as_ref()
+        .map_or("every environment", Environment::as_str);
     let about = format!("{} to {} in {place}", period.from, period.to);
     let asked = Asked::Period {
         from: period.from,
         to: period.to,
         environment,
         sample: within.sample.unwrap_or(SAMPLE),
-        seed: within.seed.unwrap_or_else(|| head(&app).map_or_else(|_| String::new(), seed)),
+        seed: within
+            .seed
+            .unwrap_or_else(|| head(&app).map_or_else(|_| String::new(), seed)),
     };
     archive(&app, &who, &asked, about, None).await
 }
@@ -141,8 +145,11 @@ async fn declare(Act(by, body): Act<Declared>) -> Answer {
         size: body.size,
         digest: None,
     };
-    by.submit(lumos_domain::command::Command::RecordReading(recorded), Vec::new())
-        .await
+    by.submit(
+        lumos_domain::command::Command::RecordReading(recorded),
+        Vec::new(),
+    )
+    .await
 }
 
 fn head(app: &App) -> Result<Head, Problem> {
@@ -177,8 +184,12 @@ async fn archive(
         size,
         digest: Some(digest),
     };
-    let entry = readings::record(app, who, reading).await.map_err(unrecorded)?;
-    let length = file.metadata().map_err(|e| PortError::new("reading an evidence pack", e))?;
+    let entry = readings::record(app, who, reading)
+        .await
+        .map_err(unrecorded)?;
+    let length = file
+        .metadata()
+        .map_err(|e| PortError::new("reading an evidence pack", e))?;
     let headers = [
         (header::CONTENT_TYPE, "application/x-tar".to_owned()),
         (header::CONTENT_LENGTH, length.len().to_string()),
@@ -187,7 +198,10 @@ async fn archive(
             format!("attachment; filename=\"{folder}.tar\""),
         ),
         (header::CACHE_CONTROL, "private, no-store".to_owned()),
-        (header::HeaderName::from_static("lumos-entry"), entry.to_string()),
+        (
+            header::HeaderName::from_static("lumos-entry"),
+            entry.to_string(),
+        ),
     ];
     let stream = ReaderStream::new(tokio::fs::File::from_std(file));
     Ok((headers, Body::from_stream(stream)).into_response())
@@ -228,7 +242,8 @@ async fn written(
     let writing = tokio::task::spawn_blocking(move || tar(files, &folder));
     let made = pack::make(source, head, asked, page, into).await;
     let written = writing.await;
-    let failed = |e: Box<dyn std::error::Error + Send + Sync>| PortError::new("writing an evidence pack", e);
+    let failed =
+        |e: Box<dyn std::error::Error + Send + Sync>| PortError::new("writing an evidence pack", e);
     let digest = match made {
         Ok(digest) => Ok(digest),
         // The reason is the writer's.
@@ -252,9 +267,16 @@ fn tar(mut files: mpsc::Receiver<File>, folder: &str) -> io::Result<fs::File> {
         header.set_size(file.bytes.len() as u64);
         header.set_mode(0o644);
         header.set_mtime(0);
-        archive.append_data(&mut header, format!("{folder}/{}", file.path), file.bytes.as_slice())?;
+        archive.append_data(
+            &mut header,
+            format!("{folder}/{}", file.path),
+            file.bytes.as_slice(),
+        )?;
     }
-    let mut file = archive.into_inner()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+    let mut file = archive
+        .into_inner()?
+        .into_inner()
+        .map_err(io::IntoInnerError::into_error)?;
     file.rewind()?;
     Ok(file)
 }
@@ -262,17 +284,27 @@ fn tar(mut files: mpsc::Receiver<File>, folder: &str) -> io::Result<fs::File> {
 pub(crate) fn problem(error: PackError) -> Problem {
     match error {
         PackError::Door(error) => error.into(),
-        PackError::Unknown(_) => Problem::new(StatusCode::NOT_FOUND, error.code(), error.to_string()),
+        PackError::Unknown(_) => {
+            Problem::new(StatusCode::NOT_FOUND, error.code(), error.to_string())
+        }
         PackError::Period | PackError::Sample => Problem::bad(error.code(), error.to_string()),
         PackError::Write { .. } | PackError::Taken { .. } => {
             tracing::error!(%error, "an evidence pack could not be made");
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.code(), error.to_string())
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                error.code(),
+                error.to_string(),
+            )
         }
     }
 }
 
 /// One file of the pack about a release, for a page: nothing is handed over in bulk.
-pub(crate) async fn one_file(app: &App, release: ReleaseId, path: &str) -> Result<Vec<u8>, Problem> {
+pub(crate) async fn one_file(
+    app: &App,
+    release: ReleaseId,
+    path: &str,
+) -> Result<Vec<u8>, Problem> {
     let turn = app.packs.acquire().await;
     let _turn = turn.map_err(|e| PortError::new("waiting for a turn to make a pack", e))?;
     let ports = app.door.ports();

@@ -33,13 +33,20 @@ const ARCHIVE_BYTES_MAX: u64 = 64 << 30;
 const WAITING: usize = 64;
 
 pub(super) async fn run(asked: EvidencePack, common: &Common, out: &Out) -> Result<Said> {
-    let into = asked.out.clone().unwrap_or_else(|| PathBuf::from("evidence"));
+    let into = asked
+        .out
+        .clone()
+        .unwrap_or_else(|| PathBuf::from("evidence"));
     if fs::read_dir(&into).is_ok_and(|mut found| found.next().is_some()) {
-        bail!("`{}` exists and is not empty: name another folder with --out", into.display());
+        bail!(
+            "`{}` exists and is not empty: name another folder with --out",
+            into.display()
+        );
     }
-    let offline = common.data.as_deref().filter(|dir| {
-        common.server.is_none() && is_database(dir) && !is_held(dir)
-    });
+    let offline = common
+        .data
+        .as_deref()
+        .filter(|dir| common.server.is_none() && is_database(dir) && !is_held(dir));
     match offline {
         Some(dir) => from_data(&asked, dir, &into).await?,
         None => from_server(&asked, &Remote::of(common)?, &into).await?,
@@ -66,7 +73,9 @@ fn tell(made: &Pack, into: &Path, out: &Out) {
         ));
     }
     let unseen = made.unseen.len();
-    sentence.push_str(&format!("\n{unseen} things that LUMOS could not see are named in it"));
+    sentence.push_str(&format!(
+        "\n{unseen} things that LUMOS could not see are named in it"
+    ));
     let value = json!({
         "folder": into, "size": made.ledger.size, "entries": made.entries.len(),
         "population": made.period.as_ref().map(|p| p.population),
@@ -77,8 +86,16 @@ fn tell(made: &Pack, into: &Path, out: &Out) {
 
 /// The period asked for, as the query of an address.
 fn query(asked: &EvidencePack) -> Result<Vec<(&'static str, String)>> {
-    let from = asked.from.as_deref().map(|text| instant(text, false)).transpose()?;
-    let to = asked.to.as_deref().map(|text| instant(text, true)).transpose()?;
+    let from = asked
+        .from
+        .as_deref()
+        .map(|text| instant(text, false))
+        .transpose()?;
+    let to = asked
+        .to
+        .as_deref()
+        .map(|text| instant(text, true))
+        .transpose()?;
     let all = [
         ("from", from.map(|from| from.to_string())),
         ("to", to.map(|to| to.to_string())),
@@ -87,18 +104,25 @@ fn query(asked: &EvidencePack) -> Result<Vec<(&'static str, String)>> {
         ("seed", asked.seed.clone()),
     ];
     let given = all.into_iter();
-    Ok(given.filter_map(|(name, value)| Some((name, value?))).collect())
+    Ok(given
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect())
 }
 
 async fn from_server(asked: &EvidencePack, remote: &Remote, into: &Path) -> Result<()> {
     let (path, query) = match &asked.release {
-        Some(release) => (format!("/api/v1/releases/{release}/evidence-pack"), Vec::new()),
+        Some(release) => (
+            format!("/api/v1/releases/{release}/evidence-pack"),
+            Vec::new(),
+        ),
         None => ("/api/v1/evidence-pack".to_owned(), query(asked)?),
     };
     let query: Vec<(&str, &str)> = query.iter().map(|(n, v)| (*n, v.as_str())).collect();
     let folder = tempfile::tempdir().context("making a folder for the archive")?;
     let archive = folder.path().join("pack.tar");
-    remote.download(&path, &query, &archive, ARCHIVE_BYTES_MAX).await?;
+    remote
+        .download(&path, &query, &archive, ARCHIVE_BYTES_MAX)
+        .await?;
     let into = into.to_owned();
     let unpacking = tokio::task::spawn_blocking(move || unpack(&archive, &into));
     unpacking.await.context("unpacking broke")?
@@ -112,14 +136,16 @@ fn unpack(archive: &Path, into: &Path) -> Result<()> {
         let mut entry = entry.with_context(named)?;
         let path = entry.path().with_context(named)?;
         let path = path.to_str().and_then(|path| path.split_once('/'));
-        let path = path.map(|(_, path)| path.to_owned()).filter(|path| is_safe_path(path));
+        let path = path
+            .map(|(_, path)| path.to_owned())
+            .filter(|path| is_safe_path(path));
         let Some(path) = path.filter(|_| entry.header().entry_type().is_file()) else {
             bail!("the server's archive holds what is no plain file inside the pack");
         };
         let path = into.join(path);
         make_folder_of(&path)?;
-        let mut file = fs::File::create_new(&path)
-            .with_context(|| format!("writing `{}`", path.display()))?;
+        let mut file =
+            fs::File::create_new(&path).with_context(|| format!("writing `{}`", path.display()))?;
         io::copy(&mut entry, &mut file).with_context(|| format!("writing `{}`", path.display()))?;
     }
     Ok(())
@@ -135,14 +161,19 @@ async fn from_data(asked: &EvidencePack, dir: &Path, into: &Path) -> Result<()> 
     let vkey = asked.vkey.as_deref().context(
         "a data directory names no key: give the ledger's with --vkey, so that only what it signed is used",
     )?;
-    let head = Head::open(&anchored(dir)?, vec![vkey.parse().context("reading --vkey")?])
-        .context("reading the signed checkpoint of the data directory")?;
+    let head = Head::open(
+        &anchored(dir)?,
+        vec![vkey.parse().context("reading --vkey")?],
+    )
+    .context("reading the signed checkpoint of the data directory")?;
     let copied = dir.to_owned();
     let handle = Handle::current();
     let opened = tokio::task::spawn_blocking(move || Database::open(&copied, handle));
     let database = opened.await.context("copying the database broke")??;
     let store = &*database.store;
-    let asks = decisions::asks(store).await.map_err(|problem| anyhow::anyhow!(problem))?;
+    let asks = decisions::asks(store)
+        .await
+        .map_err(|problem| anyhow::anyhow!(problem))?;
     let source = Source {
         store,
         blobs: &DirBlobs::open(dir)?,

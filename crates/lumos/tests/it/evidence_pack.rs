@@ -54,7 +54,8 @@ fn json(folder: &Path) -> Value {
 fn list_anew(folder: &Path) {
     let mut files = files(folder);
     files.remove(SUMS);
-    let line = |(path, bytes): (&String, &Vec<u8>)| format!("{}  {path}\n", Digest::of(bytes).hex());
+    let line =
+        |(path, bytes): (&String, &Vec<u8>)| format!("{}  {path}\n", Digest::of(bytes).hex());
     let text: String = files.iter().map(line).collect();
     std::fs::write(folder.join(SUMS), text).unwrap();
 }
@@ -77,18 +78,30 @@ async fn a_pack_tells_the_whole_story_of_a_release_and_every_line_of_it_is_prove
         .iter()
         .map(|evidence| evidence["kind"].as_str().unwrap())
         .collect();
-    assert!(kinds.contains("artifact_scan") && kinds.contains("model_card"), "{kinds:?}");
+    assert!(
+        kinds.contains("artifact_scan") && kinds.contains("model_card"),
+        "{kinds:?}"
+    );
     let results = release["reports"][0]["results"].as_array().unwrap();
-    assert!(results.iter().any(|result| result["result"] == "pass"), "the whole report is here");
+    assert!(
+        results.iter().any(|result| result["result"] == "pass"),
+        "the whole report is here"
+    );
     let review = &release["reviews"][0];
     assert_eq!(review["state"], "approved");
     let votes = review["votes"].as_array().unwrap();
     assert!(votes.len() >= 2, "{votes:#?}");
     for vote in votes {
-        assert!(vote["reason"]["text"].is_string() && vote["counts"] == true, "{vote:#}");
+        assert!(
+            vote["reason"]["text"].is_string() && vote["counts"] == true,
+            "{vote:#}"
+        );
     }
     let followed = release["followed"].to_string();
-    assert!(followed.contains("assigned to ward/intake") && followed.contains("names version"), "{followed}");
+    assert!(
+        followed.contains("assigned to ward/intake") && followed.contains("names version"),
+        "{followed}"
+    );
     let later: Vec<&str> = pack["not_kept"]
         .as_array()
         .unwrap()
@@ -98,18 +111,26 @@ async fn a_pack_tells_the_whole_story_of_a_release_and_every_line_of_it_is_prove
     assert_eq!(later, ["tickets", "passport", "deployments", "incidents"]);
     let gaps = pack["unseen"].to_string();
     assert!(gaps.contains("not witnessed"), "{gaps}");
-    assert!(!gaps.contains("\"observe\""), "nothing was only observed: {gaps}");
+    assert!(
+        !gaps.contains("\"observe\""),
+        "nothing was only observed: {gaps}"
+    );
 
     // Every entry on the page has its receipt, and every workpaper names it.
     let found = files(&folder);
     for line in pack["entries"].as_array().unwrap() {
-        assert!(found.contains_key(line["receipt"].as_str().unwrap()), "{line:#}");
+        assert!(
+            found.contains_key(line["receipt"].as_str().unwrap()),
+            "{line:#}"
+        );
     }
     let page = String::from_utf8(found["index.html"].clone()).unwrap();
     for text in ["<script", "http://", "https://", "src=", "url("] {
         assert!(!page.contains(text), "the page loads something: {text}");
     }
-    let tables = found.iter().filter(|(path, _)| path.starts_with("workpapers/"));
+    let tables = found
+        .iter()
+        .filter(|(path, _)| path.starts_with("workpapers/"));
     for (path, bytes) in tables {
         let text = String::from_utf8(bytes.clone()).unwrap();
         assert!(text.ends_with("\r\n"), "{path}");
@@ -123,7 +144,9 @@ async fn a_pack_tells_the_whole_story_of_a_release_and_every_line_of_it_is_prove
     let digest = Digest::of(&found[SUMS]).to_string();
     let size = pack["ledger"]["size"].as_u64().unwrap();
     let compliance = world.person("compliance").await;
-    let made = compliance.get(&format!("/api/v1/ledger/entries/{size}")).await;
+    let made = compliance
+        .get(&format!("/api/v1/ledger/entries/{size}"))
+        .await;
     assert_eq!(made["type"], "lumos.reading.recorded.v1", "{made:#}");
     assert_eq!(made["data"]["digest"], digest.as_str(), "{made:#}");
     assert_eq!(made["data"]["about"], "release triage/1.0");
@@ -153,7 +176,10 @@ async fn whatever_is_changed_in_a_pack_is_found_even_with_new_checksums() {
         std::fs::write(folder.join(path), &bytes).unwrap();
         let said = world.say(&verify).await;
         assert_eq!(said.code, Some(3), "{path} at {at}: {said:?}");
-        assert!(said.out.contains("DOES NOT VERIFY"), "{path} at {at}: {said:?}");
+        assert!(
+            said.out.contains("DOES NOT VERIFY"),
+            "{path} at {at}: {said:?}"
+        );
         if path != SUMS {
             list_anew(&folder);
             let said = world.say(&verify).await;
@@ -164,7 +190,10 @@ async fn whatever_is_changed_in_a_pack_is_found_even_with_new_checksums() {
     }
     // What people want to change: a verdict, a reason, a gap that is named, a row, a receipt of another log.
     let opened = String::from_utf8(whole["opened.json"].clone()).unwrap();
-    let reason = opened.lines().find(|line| line.contains("\"value\"")).unwrap();
+    let reason = opened
+        .lines()
+        .find(|line| line.contains("\"value\""))
+        .unwrap();
     let forged = opened.replacen(reason, "    \"value\": \"seen by nobody\"", 1);
     let pack = String::from_utf8(whole["pack.json"].clone()).unwrap();
     for (path, text) in [
@@ -180,7 +209,10 @@ async fn whatever_is_changed_in_a_pack_is_found_even_with_new_checksums() {
             None => std::fs::remove_file(folder.join(path)).unwrap(),
         }
     }
-    let receipt = whole.keys().find(|path| path.starts_with("receipts/")).unwrap();
+    let receipt = whole
+        .keys()
+        .find(|path| path.starts_with("receipts/"))
+        .unwrap();
     std::fs::remove_file(folder.join(receipt)).unwrap();
     list_anew(&folder);
     world.say(&verify).await.is(3, "DOES NOT VERIFY");
@@ -200,7 +232,10 @@ async fn the_same_ledger_gives_the_same_bytes_offline() {
     assert!(world.stop().await.success());
     std::fs::create_dir(world.path("month")).unwrap();
     copy(&world.path("lumos-data"), &world.path("month/lumos-data"));
-    copy(&world.path("lumos-data.anchor"), &world.path("month/lumos-data.anchor"));
+    copy(
+        &world.path("lumos-data.anchor"),
+        &world.path("month/lumos-data.anchor"),
+    );
     let offline = format!("--data month/lumos-data --vkey {vkey}");
     for (what, out) in [("evidence-pack triage/1.0", "release"), (period, "period")] {
         for n in 0..2 {
@@ -210,7 +245,11 @@ async fn the_same_ledger_gives_the_same_bytes_offline() {
                 .is(0, "no ledger records");
         }
         let (one, other) = (format!("{out}-0"), format!("{out}-1"));
-        assert_eq!(files(&world.path(&one)), files(&world.path(&other)), "{out}");
+        assert_eq!(
+            files(&world.path(&one)),
+            files(&world.path(&other)),
+            "{out}"
+        );
         world
             .say(&format!("ledger verify {one} --vkey {vkey}"))
             .await
@@ -219,7 +258,11 @@ async fn the_same_ledger_gives_the_same_bytes_offline() {
     let pack = json(&world.path("period-0"));
     let period = &pack["period"];
     assert!(period["population"].as_u64().unwrap() >= 1, "{period:#}");
-    assert_eq!((&period["unmatched"], &period["drawn"]), (&0.into(), &1.into()), "{period:#}");
+    assert_eq!(
+        (&period["unmatched"], &period["drawn"]),
+        (&0.into(), &1.into()),
+        "{period:#}"
+    );
     assert_eq!(period["seed"], pack["ledger"]["root"]);
     let change = &period["changes"][0];
     let draw = format!(
@@ -236,7 +279,9 @@ async fn as_printed(world: &World, folder: &str, vkey: &str) -> Said {
     let guide = std::fs::read_to_string(world.path(folder).join("VERIFY.md")).unwrap();
     let blocks = printed(&guide);
     assert_eq!(blocks.len(), 6, "{blocks:#?}");
-    let script = blocks.join("\n").replace("'<name>+<id>+<key>'", &format!("'{vkey}'"));
+    let script = blocks
+        .join("\n")
+        .replace("'<name>+<id>+<key>'", &format!("'{vkey}'"));
     let mut shell = program("/bin/sh");
     shell
         .args(["-ec", &script])
@@ -272,9 +317,17 @@ async fn real_go_openssl_and_sha256sum_verify_a_pack_as_it_says() {
     }
     // A receipt with another entry in it, and checksums that fit: Go says no.
     let receipts = world.path("pack/receipts");
-    let first = std::fs::read_dir(receipts).unwrap().next().unwrap().unwrap().path();
+    let first = std::fs::read_dir(receipts)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
     let text = std::fs::read_to_string(&first).unwrap();
-    let line = text.lines().find(|line| line.starts_with("extra ")).unwrap();
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("extra "))
+        .unwrap();
     let mut forged = line.to_owned().into_bytes();
     let at = forged.len() / 2;
     forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
@@ -299,24 +352,45 @@ async fn a_period_names_what_is_wrong_first_and_what_was_only_observed() {
     let pack = json(&world.path("quarter"));
     let gaps = pack["unseen"].as_array().unwrap();
     let observed = gaps.iter().find(|gap| gap["gap"] == "observe").unwrap();
-    assert!(observed["what"].as_str().unwrap().contains("not applied"), "{observed:#}");
+    assert!(
+        observed["what"].as_str().unwrap().contains("not applied"),
+        "{observed:#}"
+    );
     let tables: Vec<&str> = pack["period"]["tables"]
         .as_array()
         .unwrap()
         .iter()
         .map(|table| table["name"].as_str().unwrap())
         .collect();
-    assert!(tables.starts_with(&["who", "refused", "bypass"]), "{tables:?}");
+    assert!(
+        tables.starts_with(&["who", "refused", "bypass"]),
+        "{tables:?}"
+    );
     let refused = std::fs::read_to_string(world.path("quarter/workpapers/refused.csv")).unwrap();
     assert!(refused.contains("asked for triage 0.9"), "{refused}");
     let verify = format!("ledger verify quarter --vkey {}", world.vkey());
     world.say(&verify).await.is(0, "verified: ");
     world
         .check_as(&[
-            ("risk", "evidence-pack triage/9.9 --out none", 1, "no release `triage/9.9`"),
+            (
+                "risk",
+                "evidence-pack triage/9.9 --out none",
+                1,
+                "no release `triage/9.9`",
+            ),
             ("risk", "evidence-pack --out quarter", 1, "is not empty"),
-            ("risk", "evidence-pack --sample 1001 --out none", 1, "at most 1000"),
-            ("risk", "evidence-pack --from 2026-02-01 --to 2026-01-01 --out none", 1, "ends before it begins"),
+            (
+                "risk",
+                "evidence-pack --sample 1001 --out none",
+                1,
+                "at most 1000",
+            ),
+            (
+                "risk",
+                "evidence-pack --from 2026-02-01 --to 2026-01-01 --out none",
+                1,
+                "ends before it begins",
+            ),
         ])
         .await;
 }

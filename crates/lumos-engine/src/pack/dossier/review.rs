@@ -26,7 +26,9 @@ pub(super) fn reviews(parts: &Parts, release: &ReleaseId) -> Vec<Review> {
         if let Stream::Review(review) = &entry.stream
             && review.release() == *release
         {
-            let round = rounds.entry(review.clone()).or_insert((entry.index, Vec::new()));
+            let round = rounds
+                .entry(review.clone())
+                .or_insert((entry.index, Vec::new()));
             round.1.push(entry);
         }
     }
@@ -51,7 +53,11 @@ fn review(parts: &Parts, id: ReviewId, entries: &[&LedgerEntry]) -> Review {
             Event::ReviewOpened(e) => review.record = Some(record(parts, entry.index, &e.record)),
             Event::ReviewRecordChanged(e) => {
                 review.record = Some(record(parts, entry.index, &e.record));
-                review.steps.push(step(parts, entry, "what is decided upon changed; earlier votes no longer count"));
+                review.steps.push(step(
+                    parts,
+                    entry,
+                    "what is decided upon changed; earlier votes no longer count",
+                ));
             }
             Event::Signed(e) => review.votes.push(Vote {
                 entry: entry.index,

@@ -102,7 +102,11 @@ fn files(dir: &Path) -> Result<BTreeSet<String>> {
         for entry in fs::read_dir(dir).with_context(|| format!("reading `{}`", dir.display()))? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            let path = if under.is_empty() { name } else { format!("{under}/{name}") };
+            let path = if under.is_empty() {
+                name
+            } else {
+                format!("{under}/{name}")
+            };
             if entry.file_type()?.is_dir() {
                 walk(&entry.path(), &path, into)?;
             } else {
@@ -123,19 +127,30 @@ fn listed(dir: &Path, found: &BTreeSet<String>, findings: &mut Findings) -> Resu
     let listed: BTreeMap<&str, &str> = lines.map(|(sum, path)| (path, sum)).collect();
     for path in found.iter().filter(|path| *path != SUMS) {
         match listed.get(path.as_str()) {
-            None => findings.wrong.push(format!("`{path}` is not listed in `{SUMS}`")),
+            None => findings
+                .wrong
+                .push(format!("`{path}` is not listed in `{SUMS}`")),
             Some(sum) if Digest::of(&read(&dir.join(path))?).hex() != *sum => {
-                findings.wrong.push(format!("`{path}` is not what `{SUMS}` lists"));
+                findings
+                    .wrong
+                    .push(format!("`{path}` is not what `{SUMS}` lists"));
             }
             Some(_) => {}
         }
     }
     for path in listed.keys().filter(|path| !found.contains(**path)) {
-        findings.wrong.push(format!("`{path}` is listed in `{SUMS}` and missing"));
+        findings
+            .wrong
+            .push(format!("`{path}` is listed in `{SUMS}` and missing"));
     }
-    let written: String = listed.iter().map(|(path, sum)| format!("{sum}  {path}\n")).collect();
+    let written: String = listed
+        .iter()
+        .map(|(path, sum)| format!("{sum}  {path}\n"))
+        .collect();
     if written != text {
-        findings.wrong.push(format!("`{SUMS}` is not written as it was made"));
+        findings
+            .wrong
+            .push(format!("`{SUMS}` is not written as it was made"));
     }
     Ok(())
 }
@@ -165,40 +180,7 @@ fn proven(
     head: &Head,
     findings: &mut Findings,
 ) -> Result<Option<String>> {
-    let mut parts = Parts::default();
-    let mut own: BTreeSet<&str> = [SUMS].into();
-    for path in found.iter().filter(|path| path.starts_with("receipts/")) {
-        own.insert(path);
-        match receipt(path, &read(&dir.join(path))?, trusted, head) {
-            Ok(entry) => match parts.add_entry(entry) {
-                Ok(()) => findings.proven += 1,
-                Err(error) => findings.wrong.push(format!("`{path}`: {error}")),
-            },
-            Err(error) => findings.wrong.push(format!("`{path}`: {error:#}")),
-        }
-    }
-    for path in found.iter().filter(|path| path.starts_with("blobs/")) {
-        own.insert(path);
-        let digest = format!("sha256:{}", path.trim_start_matches("blobs/")).parse();
-        let Ok(digest) = digest else {
-            findings.wrong.push(format!("`{path}` is no name of a blob"));
-            continue;
-        };
-        match parts.add_blob(digest, read(&dir.join(path))?) {
-            Ok(()) => findings.files += 1,
-            Err(error) => findings.wrong.push(error.to_string()),
-        }
-    }
-    for (path, add) in [
-        ("opened.json", Parts::add_opened as fn(&mut Parts, &[u8]) -> _),
-        ("counted.json", Parts::add_counted),
-    ] {
-        own.insert(path);
-        match add(&mut parts, &fs::read(dir.join(path)).unwrap_or_default()) {
-            Ok(()) => findings.files += 1,
-            Err(error) => findings.wrong.push(format!("{:#}", anyhow::Error::new(error))),
-        }
-    }
+    let (parts, mut own) = parts(dir, found, trusted, head, findings)?;
     let asked = match serde_json::from_slice::<Pack>(&read(&dir.join("pack.json"))?) {
         Ok(pack) => pack.asked,
         Err(error) => {
@@ -213,15 +195,68 @@ fn proven(
         if there && read(&dir.join(&file.path))? == file.bytes {
             findings.same += 1;
         } else {
-            let how = if there { "is not what follows" } else { "is missing, and follows" };
-            findings.wrong.push(format!("`{}` {how} from the entries", file.path));
+            let how = if there {
+                "is not what follows"
+            } else {
+                "is missing, and follows"
+            };
+            let wrong = format!("`{}` {how} from the entries", file.path);
+            findings.wrong.push(wrong);
         }
-        own.insert(found.get(&file.path).map_or("", String::as_str));
+        own.insert(file.path);
     }
-    for path in found.iter().filter(|path| !own.contains(path.as_str())) {
-        findings.wrong.push(format!("`{path}` is no file of a pack"));
+    for path in found.difference(&own) {
+        let wrong = format!("`{path}` is no file of a pack");
+        findings.wrong.push(wrong);
     }
     Ok(Some(content_title(&asked, head)))
+}
+
+/// The parts of a pack, each proven, and their files. What proves nothing is no part, and named.
+fn parts(
+    dir: &Path,
+    found: &BTreeSet<String>,
+    trusted: &Trusted,
+    head: &Head,
+    findings: &mut Findings,
+) -> Result<(Parts, BTreeSet<String>)> {
+    let mut parts = Parts::default();
+    let mut own = BTreeSet::from([SUMS.to_owned()]);
+    for path in found.iter().filter(|path| path.starts_with("receipts/")) {
+        own.insert(path.clone());
+        let entry = receipt(path, &read(&dir.join(path))?, trusted, head);
+        match entry.and_then(|entry| Ok(parts.add_entry(entry)?)) {
+            Ok(()) => findings.proven += 1,
+            Err(error) => findings.wrong.push(format!("`{path}`: {error:#}")),
+        }
+    }
+    for path in found.iter().filter(|path| path.starts_with("blobs/")) {
+        own.insert(path.clone());
+        let digest = format!("sha256:{}", path.trim_start_matches("blobs/"));
+        let digest = digest.parse::<Digest>().map_err(anyhow::Error::new);
+        let bytes = read(&dir.join(path))?;
+        match digest.and_then(|digest| Ok(parts.add_blob(digest, bytes)?)) {
+            Ok(()) => findings.files += 1,
+            Err(error) => findings.wrong.push(format!("`{path}`: {error:#}")),
+        }
+    }
+    // What commits to a text must be there before the text.
+    for (path, add) in [
+        (
+            "opened.json",
+            Parts::add_opened as fn(&mut Parts, &[u8]) -> _,
+        ),
+        ("counted.json", Parts::add_counted),
+    ] {
+        own.insert(path.to_owned());
+        match add(&mut parts, &fs::read(dir.join(path)).unwrap_or_default()) {
+            Ok(()) => findings.files += 1,
+            Err(error) => findings
+                .wrong
+                .push(format!("{:#}", anyhow::Error::new(error))),
+        }
+    }
+    Ok((parts, own))
 }
 
 fn content_title(asked: &pack::Asked, head: &Head) -> String {
@@ -244,9 +279,18 @@ fn receipt(path: &str, bytes: &[u8], trusted: &Trusted, head: &Head) -> Result<S
         None => proof.verify(&entry, &trusted.keys)?,
     };
     let index = proof.index;
-    anyhow::ensure!(path == format!("receipts/{index}.tlog-proof"), "it is of entry {index}");
-    anyhow::ensure!(proof.checkpoint == head.note, "it leads to another checkpoint");
-    anyhow::ensure!(proof.to_string() == text, "it is not written as receipts are");
+    anyhow::ensure!(
+        path == format!("receipts/{index}.tlog-proof"),
+        "it is of entry {index}"
+    );
+    anyhow::ensure!(
+        proof.checkpoint == head.note,
+        "it leads to another checkpoint"
+    );
+    anyhow::ensure!(
+        proof.to_string() == text,
+        "it is not written as receipts are"
+    );
     Ok(StoredEntry {
         index,
         bytes: entry,
