@@ -330,12 +330,17 @@ fn consequences(
             Stream::Denials(denial.agent.system.clone()),
             denial.clone().into(),
         )]),
-        C::RecordReading(reading) => match &caller.actor {
-            Actor::Person(reader) | Actor::Service(reader) => Ok(vec![(
-                Stream::Readings(reader.clone()),
-                reading.clone().into(),
-            )]),
-            Actor::Genesis | Actor::Clock | Actor::Agent(_) => Err(Refusal::NotAPerson.into()),
-        },
+        C::RecordReading(reading) => recorded(caller, reading),
+    }
+}
+
+/// A reading in the stream of whoever read.
+fn recorded(caller: &Caller, reading: &ReadingRecorded) -> Result<Decided, Halt> {
+    match &caller.actor {
+        Actor::Person(reader) | Actor::Service(reader) => {
+            let stream = Stream::Readings(reader.clone());
+            Ok(vec![(stream, reading.clone().into())])
+        }
+        Actor::Genesis | Actor::Clock | Actor::Agent(_) => Err(Refusal::NotAPerson.into()),
     }
 }

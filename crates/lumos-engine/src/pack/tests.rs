@@ -1,4 +1,4 @@
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use lumos_domain::{
     actor::Actor,
     event::{
@@ -6,12 +6,12 @@ use lumos_domain::{
         ReleasesAssigned, Signed,
     },
     facts::{ApprovalTuple, Assigned, Claim, ModeScope, Source},
-    id::{Digest, ReleaseId, ReviewId},
+    id::ReviewId,
     seal::SealedValue,
     stream::Stream,
     words::{Grade, Mode, Verdict},
 };
-use lumos_ledger::{Checkpoint, Hash};
+use lumos_ledger::Hash;
 
 use super::*;
 use crate::{

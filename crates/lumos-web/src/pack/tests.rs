@@ -8,12 +8,8 @@ use super::*;
 
 const HOSTILE: &str = "</td><script>alert(1)</script><img src=x onerror=alert(1)>\"'`b`";
 
-/// A pack in which everything that is text from outside is hostile.
-fn hostile() -> Pack {
-    let who = Who {
-        id: "person/p-1".into(),
-        name: HOSTILE.into(),
-    };
+/// A release, all of it hostile.
+fn release(who: &Who) -> Dossier {
     let cited = Cited {
         digest: Digest::of(b"claim"),
         file: Some(format!("blobs/{}", Digest::of(b"claim").hex())),
@@ -23,7 +19,7 @@ fn hostile() -> Pack {
         sealed: SealedValue::new([1; 32], HOSTILE.into()).commitment,
     };
     let time = jiff::Timestamp::UNIX_EPOCH;
-    let dossier = Dossier {
+    Dossier {
         release: "triage/1.0".parse().unwrap(),
         digest: Some(Digest::of(b"release")),
         manifest: Some(cited.clone()),
@@ -52,7 +48,38 @@ fn hostile() -> Pack {
         reviews: Vec::new(),
         followed: Vec::new(),
         other: Vec::new(),
+    }
+}
+
+/// A period in which nothing came to run.
+fn period() -> Period {
+    let time = jiff::Timestamp::UNIX_EPOCH;
+    Period {
+        from: time,
+        to: time,
+        environment: None,
+        population: 0,
+        unmatched: 0,
+        drawn: 0,
+        seed: HOSTILE.into(),
+        method: "so".into(),
+        changes: Vec::new(),
+        tables: vec![Workpaper {
+            name: "refused".into(),
+            explained: "so".into(),
+            columns: vec!["what".into(), "receipt".into()],
+            rows: vec![vec![HOSTILE.into(), "receipts/3.tlog-proof".into()]],
+        }],
+    }
+}
+
+/// A pack in which everything that is text from outside is hostile.
+fn hostile() -> Pack {
+    let who = Who {
+        id: "person/p-1".into(),
+        name: HOSTILE.into(),
     };
+    let time = jiff::Timestamp::UNIX_EPOCH;
     Pack {
         schema: SCHEMA.into(),
         asked: Asked::Period {
@@ -68,24 +95,8 @@ fn hostile() -> Pack {
             root: "AAAA".into(),
             signed_by: vec![HOSTILE.into()],
         },
-        period: Some(Period {
-            from: time,
-            to: time,
-            environment: None,
-            population: 0,
-            unmatched: 0,
-            drawn: 0,
-            seed: HOSTILE.into(),
-            method: "so".into(),
-            changes: Vec::new(),
-            tables: vec![Workpaper {
-                name: "refused".into(),
-                explained: "so".into(),
-                columns: vec!["what".into(), "receipt".into()],
-                rows: vec![vec![HOSTILE.into(), "receipts/3.tlog-proof".into()]],
-            }],
-        }),
-        releases: vec![dossier],
+        period: Some(period()),
+        releases: vec![release(&who)],
         unseen: vec![Unseen {
             gap: "left out".into(),
             what: HOSTILE.into(),

@@ -60,16 +60,8 @@ fn list_anew(folder: &Path) {
     std::fs::write(folder.join(SUMS), text).unwrap();
 }
 
-#[tokio::test]
-async fn a_pack_tells_the_whole_story_of_a_release_and_every_line_of_it_is_proven() {
-    let world = in_production().await;
-    world
-        .say_as("risk", "evidence-pack triage/1.0 --out pack")
-        .await
-        .is(0, "Evidence about triage/1.0");
-    let folder = world.path("pack");
-    let pack = json(&folder);
-    let release = &pack["releases"][0];
+/// Request, risk, scans, card, report, votes with their reasons, and what followed.
+fn tells_the_story(release: &Value) {
     assert_eq!(release["request"]["registry"], "models", "{release:#}");
     assert_eq!(release["model"]["tiers"][0]["tier"], "medium");
     let kinds: BTreeSet<&str> = release["evidence"]
@@ -102,6 +94,18 @@ async fn a_pack_tells_the_whole_story_of_a_release_and_every_line_of_it_is_prove
         followed.contains("assigned to ward/intake") && followed.contains("names version"),
         "{followed}"
     );
+}
+
+#[tokio::test]
+async fn a_pack_tells_the_whole_story_of_a_release_and_every_line_of_it_is_proven() {
+    let world = in_production().await;
+    world
+        .say_as("risk", "evidence-pack triage/1.0 --out pack")
+        .await
+        .is(0, "Evidence about triage/1.0");
+    let folder = world.path("pack");
+    let pack = json(&folder);
+    tells_the_story(&pack["releases"][0]);
     let later: Vec<&str> = pack["not_kept"]
         .as_array()
         .unwrap()
@@ -171,7 +175,7 @@ async fn whatever_is_changed_in_a_pack_is_found_even_with_new_checksums() {
     }
     for path in attacked {
         let mut bytes = whole[path].clone();
-        let at = numbers.below(bytes.len() as u64) as usize;
+        let at = usize::try_from(numbers.below(bytes.len() as u64)).unwrap();
         bytes[at] ^= 1 << numbers.below(7);
         std::fs::write(folder.join(path), &bytes).unwrap();
         let said = world.say(&verify).await;
