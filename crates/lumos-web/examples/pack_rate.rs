@@ -179,23 +179,7 @@ impl Ledger {
             person: ada,
         };
         self.say(&release, "person/p-ada", claimed).await?;
-        for signer in ["p-ben", "p-cleo"] {
-            let signed = Signed {
-                person: signer.parse()?,
-                slot: Some("compliance".parse()?),
-                verdict: Verdict::Approve,
-                reason: self.seal(&format!("read version {n}, all of it")),
-                meaning: "approval".into(),
-                grade: Grade::Part11,
-                record: Digest::of(b"record"),
-            };
-            self.say(
-                &format!("review/{review}"),
-                &format!("person/{signer}"),
-                signed,
-            )
-            .await?;
-        }
+        self.signed(n, &format!("review/{review}")).await?;
         let tuple = ApprovalTuple {
             release: id.clone(),
             digest,
@@ -219,6 +203,23 @@ impl Ledger {
         let assigned = ReleasesAssigned { releases };
         self.say("assignment/ward/intake/production", orchestrator, assigned)
             .await
+    }
+
+    async fn signed(&mut self, n: u64, review: &str) -> Result<(), Failure> {
+        for signer in ["p-ben", "p-cleo"] {
+            let signed = Signed {
+                person: signer.parse()?,
+                slot: Some("compliance".parse()?),
+                verdict: Verdict::Approve,
+                reason: self.seal(&format!("read version {n}, all of it")),
+                meaning: "approval".into(),
+                grade: Grade::Part11,
+                record: Digest::of(b"record"),
+            };
+            self.say(review, &format!("person/{signer}"), signed)
+                .await?;
+        }
+        Ok(())
     }
 
     fn seal(&mut self, text: &str) -> lumos_domain::seal::Sealed {
