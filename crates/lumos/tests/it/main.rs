@@ -37,6 +37,7 @@ mod outages;
 mod people;
 mod postgres;
 mod proposals;
+mod readings;
 mod settings;
 mod speed;
 mod timestamps;
