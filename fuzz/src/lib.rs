@@ -2,6 +2,7 @@
 
 mod evidence;
 mod ledger;
+mod pack;
 mod policy;
 mod records;
 mod settings;
@@ -35,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     records::EVENT,
     records::STATEMENT,
     records::WEBHOOK,
+    pack::PACK,
     settings::SETTINGS,
     timestamp::REPLY,
 ];

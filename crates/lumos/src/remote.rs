@@ -11,6 +11,9 @@ use crate::{cli::Common, settings};
 /// The longest answer read: the largest entry bundle is 16 MiB and a little more.
 const ANSWER_BYTES: u64 = 17 << 20;
 
+/// How long a server may be silent in a transfer: an evidence pack of many releases is made before it is sent.
+const IDLE_MS: u64 = 600_000;
+
 /// A refusal by the server: an answer, not a failure.
 #[derive(Debug, thiserror::Error)]
 #[error("{detail}")]
@@ -59,6 +62,7 @@ impl Remote {
             hosts: vec![address.to_owned()],
             limits: Limits {
                 answer_bytes: ANSWER_BYTES,
+                idle_ms: IDLE_MS,
                 ..Limits::default()
             },
             ca_file: None,

@@ -144,6 +144,8 @@ async fn a_pack_tells_the_whole_story_of_a_release_and_every_line_of_it_is_prove
     }
     let verify = format!("{VERIFY} {}", world.vkey());
     world.say(&verify).await.is(0, "verified: ");
+    let since = format!("{verify} --since pack/checkpoint");
+    world.say(&since).await.is(1, "a part of a ledger");
     // That it was made is an entry, with the digest that stands for all of it.
     let digest = Digest::of(&found[SUMS]).to_string();
     let size = pack["ledger"]["size"].as_u64().unwrap();
@@ -154,6 +156,64 @@ async fn a_pack_tells_the_whole_story_of_a_release_and_every_line_of_it_is_prove
     assert_eq!(made["type"], "lumos.reading.recorded.v1", "{made:#}");
     assert_eq!(made["data"]["digest"], digest.as_str(), "{made:#}");
     assert_eq!(made["data"]["about"], "release triage/1.0");
+}
+
+#[tokio::test]
+async fn the_page_of_a_pack_is_served_with_what_it_leads_to_and_may_load_nothing() {
+    let world = in_production().await;
+    let risk = world.person("risk").await;
+    let at = "/releases/triage/1.0/evidence-pack/";
+    let get = async |path: &str| {
+        let asked = risk.peer.get(&format!("{at}{path}"));
+        asked.send().await.unwrap()
+    };
+    let page = get("").await;
+    let policy = page.header("content-security-policy").to_owned();
+    assert!(
+        policy.starts_with("default-src 'none'; style-src 'unsafe-inline'"),
+        "{policy}"
+    );
+    assert!(!policy.contains("script-src"), "{policy}");
+    let text = String::from_utf8(page.body.to_vec()).unwrap();
+    assert!(text.contains("Evidence about triage/1.0"), "{text}");
+    // Each kind of link on the page leads to a file, as text and nothing a browser would run.
+    let links: BTreeSet<&str> = text
+        .split("href=\"")
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap())
+        .collect();
+    let kinds = [
+        "receipts/",
+        "blobs/",
+        "workpapers/",
+        "pack.json",
+        "VERIFY.md",
+        "checkpoint",
+    ];
+    for kind in kinds {
+        let link = links.iter().find(|link| link.starts_with(kind));
+        let link = link.unwrap_or_else(|| panic!("no link to {kind}: {links:?}"));
+        let file = get(link).await;
+        assert_eq!(
+            (file.status, file.header("content-type")),
+            (200, "text/plain; charset=utf-8"),
+            "{link}"
+        );
+        assert!(!file.body.is_empty(), "{link}");
+    }
+    for absent in [
+        "receipts/9999.tlog-proof",
+        "keys/ledger.ed25519",
+        "blobs/00",
+    ] {
+        assert_eq!(get(absent).await.status, 404, "{absent}");
+    }
+    let other = risk
+        .peer
+        .get("/releases/triage/9.9/evidence-pack/")
+        .send()
+        .await;
+    assert_eq!(other.unwrap().status, 404);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use lumos_domain::id::Digest;
 use lumos_engine::{
     pack::{self, Head, Pack, Parts, SUMS},
@@ -49,6 +49,12 @@ pub(super) fn is_pack(dir: &Path) -> bool {
 /// # Errors
 /// When a file cannot be read at all. What does not verify is a [`Said::No`].
 pub(super) fn verify(asked: &Verify, dir: &Path, out: Out) -> Result<Said> {
+    if !asked.since.is_empty() || asked.timestamps.is_some() || asked.entry.is_some() {
+        bail!(
+            "a pack is a part of a ledger: what you hold from before is compared with the ledger itself, \
+             `lumos ledger verify --since FILE`, or with its export"
+        );
+    }
     let trusted = Trusted::of(asked, || {
         let vkeys = String::from_utf8(read(&dir.join("vkeys"))?).context("reading `vkeys`")?;
         Ok(vkeys.lines().map(str::to_owned).collect())
