@@ -2,6 +2,7 @@
 
 mod evidence;
 mod ledger;
+mod pack;
 mod policy;
 mod records;
 mod settings;
@@ -36,6 +37,7 @@ pub const TARGETS: &[Target] = &[
     records::STATEMENT,
     records::WEBHOOK,
     records::PATTERNS,
+    pack::PACK,
     settings::SETTINGS,
     timestamp::REPLY,
 ];

@@ -48,6 +48,12 @@ const BENCHES: &[Bench] = &[
         program: Program::Example(&[]),
     },
     Bench {
+        name: "pack_rate",
+        package: "lumos-web",
+        against: "nothing: what an evidence pack of a period with 10,000 releases takes, in time and memory",
+        program: Program::Example(&["10000"]),
+    },
+    Bench {
         name: "served",
         package: "lumos",
         against: "a start within 300 ms, 60 MB of memory, and 150 ms from webhook to review",

@@ -8,7 +8,7 @@ use crate::{
     actor::{Actor, Caller, Grant, Right},
     clock,
     erasure::{self, ERASURE},
-    event::{AcquisitionFailed, DenialRecorded, EvidenceRecorded},
+    event::{AcquisitionFailed, DenialRecorded, EvidenceRecorded, ReadingRecorded},
     facts::{Cause, ReportFacts},
     id::{
         AgentRef, AssignmentId, Digest, Environment, ModelName, PersonId, ProposalId, ReleaseId,
@@ -145,6 +145,7 @@ pub enum Command {
         outcome: PromotionOutcome,
     },
     RecordDenial(DenialRecorded),
+    RecordReading(ReadingRecorded),
 }
 
 impl From<Governed> for Command {
@@ -243,6 +244,7 @@ fn allowed(world: &World, caller: &Caller, command: &Command) -> Result<(), Halt
             _ => on_model(Right::Operate, &approval.model),
         },
         C::RecordDenial(_) => everywhere(Right::Observe),
+        C::RecordReading(reading) => authorise(world, caller, Right::Read, reading.model.as_ref()),
     }
 }
 
@@ -336,5 +338,17 @@ fn consequences(
             Stream::Denials(denial.agent.system.clone()),
             denial.clone().into(),
         )]),
+        C::RecordReading(reading) => recorded(caller, reading),
+    }
+}
+
+/// A reading in the stream of whoever read.
+fn recorded(caller: &Caller, reading: &ReadingRecorded) -> Result<Decided, Halt> {
+    match &caller.actor {
+        Actor::Person(reader) | Actor::Service(reader) => {
+            let stream = Stream::Readings(reader.clone());
+            Ok(vec![(stream, reading.clone().into())])
+        }
+        Actor::Genesis | Actor::Clock | Actor::Agent(_) => Err(Refusal::NotAPerson.into()),
     }
 }

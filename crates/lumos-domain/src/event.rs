@@ -15,14 +15,14 @@ use crate::{
         PromotionOrder, ReportFacts, ReviewRecord, Seed, Source,
     },
     id::{
-        AgentName, AgentRef, BundleName, Digest, Environment, HoldId, OutsideAgentName, PersonId,
-        ReleaseId, ReviewId, RoleName, TokenId,
+        AgentName, AgentRef, BundleName, Digest, Environment, HoldId, ModelName, OutsideAgentName,
+        PersonId, ReleaseId, ReviewId, RoleName, TokenId,
     },
     proposal::Governed,
     retention::HoldScope,
     rules::{Gate, ReviewRules},
     seal::Sealed,
-    words::{Grade, Mode, ModelTier, PartKind, RecordClass, Verdict},
+    words::{Grade, Mode, ModelTier, PartKind, Reading, RecordClass, Verdict},
 };
 
 macro_rules! events {
@@ -566,6 +566,21 @@ events! {
     ProposalDeclined = "lumos.proposal.declined.v1" {
         /// Why.
         reason: Sealed,
+    }
+
+    // ---- readings --------------------------------------------------------------------------------
+    /// Somebody read in bulk: who is the actor of the entry.
+    ReadingRecorded = "lumos.reading.recorded.v1" {
+        /// What they did.
+        reading: Reading,
+        /// What it was about: a release, a period, a question; free of personal data.
+        about: String,
+        /// The model that the right to read was held for; absent where it was held everywhere.
+        model: Option<ModelName>,
+        /// How many entries the ledger had for them.
+        size: u64,
+        /// For an evidence pack: SHA-256 of its `SHA256SUMS`, which stands for every file of it.
+        digest: Option<Digest>,
     }
 
     // ---- denials ---------------------------------------------------------------------------------

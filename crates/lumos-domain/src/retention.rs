@@ -102,7 +102,8 @@ impl HoldScope {
             | Stream::Person(_)
             | Stream::System(_)
             | Stream::Bundle(_)
-            | Stream::Denials(_) => return matches!(self, Self::Person(held) if held == person),
+            | Stream::Denials(_)
+            | Stream::Readings(_) => return matches!(self, Self::Person(held) if held == person),
         };
         match (self, about) {
             (Self::Person(held), _) => held == person,

@@ -35,6 +35,8 @@ pub enum Stream {
     Proposal(ProposalId),
     /// First denials, per system asked for; nothing is decided from it.
     Denials(SystemName),
+    /// What one person or service read in bulk; nothing is decided from it.
+    Readings(PersonId),
 }
 
 impl fmt::Display for Stream {
@@ -51,6 +53,7 @@ impl fmt::Display for Stream {
             Self::Bundle(name) => write!(f, "bundle/{name}"),
             Self::Proposal(id) => write!(f, "proposal/{id}"),
             Self::Denials(name) => write!(f, "denials/{name}"),
+            Self::Readings(id) => write!(f, "readings/{id}"),
         }
     }
 }
@@ -72,6 +75,7 @@ impl FromStr for Stream {
             ("bundle", id) => Self::Bundle(id.parse()?),
             ("proposal", id) => Self::Proposal(id.parse()?),
             ("denials", id) => Self::Denials(id.parse()?),
+            ("readings", id) => Self::Readings(id.parse()?),
             _ => {
                 let text = text.chars().take(256).collect();
                 return Err(ParseIdError::Parts {
@@ -116,6 +120,7 @@ mod tests {
             "bundle/starter",
             "proposal/0123456789abcdef0123",
             "denials/ward",
+            "readings/p-1",
         ] {
             assert_eq!(text.parse::<Stream>().unwrap().to_string(), text);
         }

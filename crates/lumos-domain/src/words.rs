@@ -72,8 +72,23 @@ words! {
         Governance = "governance",
         /// Models, releases and their evidence.
         TechnicalFile = "technical-file",
-        /// What was denied.
+        /// What was denied, and what was read in bulk.
         Log = "log",
+    }
+    /// What somebody did who read in bulk (45 CFR 164.312(b): the log of the log).
+    Reading {
+        /// Made an evidence pack.
+        EvidencePack = "evidence-pack",
+        /// Exported the ledger.
+        Export = "export",
+        /// Verified the ledger of a running server.
+        Verification = "verification",
+        /// Read entries as tiles, with a tool that says nothing else about itself.
+        Tiles = "tiles",
+        /// Was shown an answer that names people.
+        Answer = "answer",
+        /// Was shown the names of everybody.
+        Names = "names",
     }
     /// How heavy the human part of a decision is. Ordered from light to heavy.
     Depth {

@@ -64,7 +64,8 @@ enum State {
     Assignment(Assignment),
     Bundle(Bundle),
     Proposal(Box<Proposal>),
-    Denials,
+    /// What is only counted: nothing is decided from it.
+    Counted,
 }
 
 impl State {
@@ -80,7 +81,7 @@ impl State {
             Stream::Assignment(_) => Self::Assignment(Assignment::default()),
             Stream::Bundle(_) => Self::Bundle(Bundle::default()),
             Stream::Proposal(_) => Self::Proposal(Box::default()),
-            Stream::Denials(_) => Self::Denials,
+            Stream::Denials(_) | Stream::Readings(_) => Self::Counted,
         }
     }
 
@@ -96,7 +97,7 @@ impl State {
             Self::Assignment(state) => state.apply(event),
             Self::Bundle(state) => state.apply(event),
             Self::Proposal(state) => state.apply(event),
-            Self::Denials => {}
+            Self::Counted => {}
         }
     }
 }

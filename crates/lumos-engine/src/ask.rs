@@ -13,7 +13,9 @@ use crate::{
 };
 
 mod bypass;
-mod changes;
+pub mod changes;
+mod erased;
+mod reads;
 mod refused;
 mod who;
 
@@ -28,11 +30,22 @@ pub enum Question {
     Refused,
     /// What went past the ordinary way.
     Bypass,
+    /// What was read in bulk.
+    Reads,
+    /// Whose names were erased, and what keeps names.
+    Erased,
 }
 
 impl Question {
     /// Every question.
-    pub const ALL: [Self; 4] = [Self::Who, Self::Changes, Self::Refused, Self::Bypass];
+    pub const ALL: [Self; 6] = [
+        Self::Who,
+        Self::Changes,
+        Self::Refused,
+        Self::Bypass,
+        Self::Reads,
+        Self::Erased,
+    ];
 
     /// The word it is asked by.
     #[must_use]
@@ -42,6 +55,8 @@ impl Question {
             Self::Changes => "changes",
             Self::Refused => "refused",
             Self::Bypass => "bypass",
+            Self::Reads => "reads",
+            Self::Erased => "erased",
         }
     }
 
@@ -68,7 +83,26 @@ impl Question {
                  approvals without people or in a sandbox, changes that loosen who signs or what runs, stopped systems that \
                  run again. There is no way past LUMOS in LUMOS; where it is not asked, it cannot see."
             }
+            Self::Reads => {
+                "Everything in the period that was read in bulk: evidence packs with their digests, exports, verifications, \
+                 entries read as tiles, answers that named people. Single pages leave no entry; who read the machine's files or \
+                 its database, LUMOS cannot see."
+            }
+            Self::Erased => {
+                "Whose names were erased in the period or wait to be, who asked, what kept them; and the periods and legal \
+                 holds that were changed. Copies of the database and packs that left the house, LUMOS cannot erase."
+            }
         }
+    }
+
+    /// The types of the entries that it is answered from.
+    pub(crate) const fn kinds(self) -> &'static [&'static str] {
+        self.answer().0
+    }
+
+    /// The answer, from entries of those types in the order of the ledger.
+    pub(crate) fn answered(self, entries: &[LedgerEntry], period: &Period) -> Table {
+        self.answer().1(entries, period)
     }
 
     const fn answer(self) -> (&'static [&'static str], Answer) {
@@ -77,6 +111,8 @@ impl Question {
             Self::Changes => (changes::KINDS, changes::answer),
             Self::Refused => (refused::KINDS, refused::answer),
             Self::Bypass => (bypass::KINDS, bypass::answer),
+            Self::Reads => (reads::KINDS, reads::answer),
+            Self::Erased => (erased::KINDS, erased::answer),
         }
     }
 }
@@ -86,7 +122,7 @@ type Answer = fn(&[LedgerEntry], &Period) -> Table;
 
 /// Not a question.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no question; ask who, changes, refused or bypass")]
+#[error("`{0}` is no question; ask who, changes, refused, bypass, reads or erased")]
 pub struct UnknownQuestion(String);
 
 impl FromStr for Question {
@@ -109,7 +145,7 @@ pub struct Period {
 }
 
 impl Period {
-    fn holds(&self, entry: &LedgerEntry) -> bool {
+    pub(crate) fn holds(&self, entry: &LedgerEntry) -> bool {
         (self.from..self.to).contains(&entry.time)
     }
 }

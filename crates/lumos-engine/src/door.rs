@@ -260,8 +260,8 @@ impl Door {
 
     async fn load(&self, world: &mut World, need: Need) -> Result<(), DoorError> {
         match need {
-            // Nothing is decided from denials: their number is enough.
-            Need::Stream(stream @ Stream::Denials(_)) => {
+            // Nothing is decided from denials and readings: their number is enough.
+            Need::Stream(stream @ (Stream::Denials(_) | Stream::Readings(_))) => {
                 let version = self.ports.store.stream_version(&stream).await?;
                 world.load_version(stream, version);
             }

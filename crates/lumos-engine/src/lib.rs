@@ -9,6 +9,7 @@ pub mod cosigning;
 pub mod door;
 pub mod key;
 pub mod notary;
+pub mod pack;
 pub mod pick;
 pub mod ports;
 pub mod proofs;

@@ -23,6 +23,7 @@ pub mod health;
 pub mod hooks;
 pub mod ledger;
 pub mod models;
+pub mod packs;
 pub mod people;
 pub mod proposals;
 pub mod releases;
@@ -57,6 +58,7 @@ fn documented() -> OpenApiRouter<App> {
         .merge(enforcement::router())
         .merge(ledger::router())
         .merge(ask::router())
+        .merge(packs::router())
         .merge(hooks::router())
         .merge(events::router())
         .merge(runtime::router())

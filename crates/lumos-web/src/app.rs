@@ -27,12 +27,13 @@ use lumos_engine::{
     views::people::LOGIN_BYTES_MAX,
 };
 use lumos_ledger::VerifierKey;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::{
     auth::{self, Gatekeeper},
     decisions::Decisions,
     problem::Problem,
+    readings::Readings,
     staging::Staging,
     streams::Streams,
 };
@@ -55,6 +56,10 @@ pub struct Inner {
     pub gatekeeper: Gatekeeper,
     /// The registries, for their webhooks.
     pub registries: BTreeMap<RegistryName, Arc<dyn Registry>>,
+    /// What was read in bulk lately.
+    pub readings: Readings,
+    /// One evidence pack at a time: each reads much.
+    pub packs: Semaphore,
     /// What proofs are made from.
     pub proofs: Hashes,
     /// Where webhook hints go.

@@ -12,7 +12,7 @@ use lumos_domain::{
     actor::{Caller, OwnAgent},
     command::Command,
     event::DenialRecorded,
-    id::{AgentRef, Digest, ModelName, SystemName},
+    id::{AgentRef, Digest, Environment, ModelName, SystemName},
 };
 use lumos_enforce::{
     Decision, Question, Snapshot,
@@ -22,7 +22,8 @@ use lumos_enforce::{
 };
 use lumos_engine::{
     Door, DoorError, Request,
-    ports::{PortError, Statement, Value},
+    pack::Asks,
+    ports::{PortError, Statement, Store, Value},
     views,
 };
 
@@ -340,6 +341,39 @@ impl Decisions {
         };
         Ok(rows.first().and_then(explained))
     }
+}
+
+/// How often each agent asked, as far as the counts are kept.
+///
+/// # Errors
+/// When the store fails.
+pub async fn asks(store: &dyn Store) -> Result<Vec<Asks>, PortError> {
+    let sql = "SELECT question, asked, last_us FROM decisions";
+    let mut all: BTreeMap<(AgentRef, Environment), (u64, Timestamp)> = BTreeMap::new();
+    for row in store.query(sql, Vec::new()).await? {
+        let question: Option<Question> = serde_json::from_str(row.text(0)).ok();
+        let Some((question, last)) = question.zip(row.time(2)) else {
+            continue;
+        };
+        if let Some(agent) = question.agent {
+            let key = (agent, question.environment);
+            let counted = all.entry(key).or_insert((0, Timestamp::MIN));
+            counted.0 += row
+                .int(1)
+                .and_then(|asked| u64::try_from(asked).ok())
+                .unwrap_or(0);
+            counted.1 = counted.1.max(last);
+        }
+    }
+    let asks = all
+        .into_iter()
+        .map(|((agent, environment), (asked, last))| Asks {
+            agent,
+            environment,
+            asked,
+            last,
+        });
+    Ok(asks.collect())
 }
 
 /// A decision, explained.

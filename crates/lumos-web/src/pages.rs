@@ -14,7 +14,7 @@ use crate::{app::App, problem::Problem};
 
 mod ask;
 mod assets;
-mod filters;
+pub(crate) mod filters;
 mod frame;
 mod inbox;
 mod ledger;
@@ -39,6 +39,10 @@ const ROWS: u32 = 50;
 /// What a page may load and do: its own files, its own forms, nothing inline.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
     img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// The page of an evidence pack brings its own style, since it is also read from a folder; it loads nothing at all.
+const PACK_POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";
 
 /// The pages.
 pub fn router() -> Router<App> {
@@ -73,6 +77,14 @@ pub fn router() -> Router<App> {
             "/releases/{model}/{version}/next-gate",
             post(release::actions::next_gate),
         )
+        .route(
+            "/releases/{model}/{version}/evidence-pack/",
+            get(release::pack::show),
+        )
+        .route(
+            "/releases/{model}/{version}/evidence-pack/{*file}",
+            get(release::pack::file),
+        )
         .route("/ledger", get(ledger::show))
         // Beside the tlog-tiles, which own every other path below `/ledger/`.
         .route("/ledger/entry/{index}", get(ledger::entry::show))
@@ -100,10 +112,18 @@ pub(crate) fn refuse(problem: Problem) -> Response {
 
 /// Says on every page, errors included, what a browser may do with it.
 async fn guarded(request: Request, next: Next) -> Response {
+    let response_is_pack = request.uri().path().ends_with("/evidence-pack/");
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            if response_is_pack {
+                PACK_POLICY
+            } else {
+                POLICY
+            },
+        ),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "same-origin"),
         (header::CACHE_CONTROL, "no-store"),

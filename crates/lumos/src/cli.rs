@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use ledger::{Ledger, Verify};
+pub(crate) use ledger::{EvidencePack, Ledger, Verify};
 pub(crate) use people::{Erase, Hold, OutsideAgent, Retention, Role, Token, User};
 
 mod ledger;
@@ -93,9 +93,9 @@ pub(crate) enum Command {
     /// The ledger: show, export, verify, proof, checkpoint
     #[command(subcommand)]
     Ledger(Ledger),
-    /// The auditor's questions: who, changes, refused, bypass. Exit 3 where a check does not hold
+    /// The auditor's questions: who, changes, refused, bypass, reads, erased. Exit 3 where a check does not hold
     Ask {
-        /// who, changes, refused or bypass
+        /// who, changes, refused, bypass, reads or erased
         question: String,
         /// The first day, or instant, of the period [default: 92 days ago]
         #[arg(long, value_name = "DAY")]
@@ -119,6 +119,8 @@ pub(crate) enum Command {
     },
     /// Move the ledger of the data directory to the PostgreSQL database that the settings name
     Migrate,
+    /// A release, or what came to run in a period, as a folder that is checked without LUMOS
+    EvidencePack(EvidencePack),
     /// Cosign the checkpoints of ledgers run by others
     #[command(subcommand)]
     Witness(Witness),

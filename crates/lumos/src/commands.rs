@@ -14,6 +14,7 @@ mod backup;
 mod check;
 mod demo;
 mod erase;
+mod evidence_pack;
 mod gate;
 mod init;
 mod ledger;
@@ -86,6 +87,7 @@ async fn dispatch(cli: Cli) -> Result<Said> {
             let period = (from.as_deref(), to.as_deref());
             ask::run(&question, period, &Remote::of(&common)?, &out).await
         }
+        Command::EvidencePack(asked) => evidence_pack::run(asked, &common, &out).await,
         Command::Check => check::run(&Remote::of(&common)?, &out).await,
         Command::Runtime { what } => runtime::run(what, &common, &out).await,
         Command::Submit(submit) => submit::run(submit, &Remote::of(&common)?, &out).await,

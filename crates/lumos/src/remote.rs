@@ -11,6 +11,9 @@ use crate::{cli::Common, settings};
 /// The longest answer read: the largest entry bundle is 16 MiB and a little more.
 const ANSWER_BYTES: u64 = 17 << 20;
 
+/// How long a server may be silent in a transfer: an evidence pack of many releases is made before it is sent.
+const IDLE_MS: u64 = 600_000;
+
 /// A refusal by the server: an answer, not a failure.
 #[derive(Debug, thiserror::Error)]
 #[error("{detail}")]
@@ -59,6 +62,7 @@ impl Remote {
             hosts: vec![address.to_owned()],
             limits: Limits {
                 answer_bytes: ANSWER_BYTES,
+                idle_ms: IDLE_MS,
                 ..Limits::default()
             },
             ca_file: None,
@@ -114,6 +118,30 @@ impl Remote {
             return Err(refused(&answer));
         }
         Ok(answer.body.to_vec())
+    }
+
+    /// `GET` of something large, streamed into the new file `into`.
+    ///
+    /// # Errors
+    /// A [`Refused`] answer or a failed call.
+    pub(crate) async fn download(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        into: &Path,
+        limit_bytes: u64,
+    ) -> Result<()> {
+        let request = self.peer.get(path);
+        let asked = query
+            .iter()
+            .fold(request, |request, (key, value)| request.query(key, value));
+        match asked.download(into, limit_bytes).await {
+            // Asked once more, a refusal says why.
+            Err(lumos_http::HttpError::Status { .. }) => {
+                self.look_up(path, query).await.map(|_| ())
+            }
+            answer => Ok(answer.map(|_| ())?),
+        }
     }
 
     /// `POST` of JSON.

@@ -137,6 +137,8 @@ pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
         decisions: Decisions::new(base.door.clone(), &settings.origin, base.statements),
         gatekeeper: Gatekeeper::new(salt).map_err(|problem| anyhow::anyhow!(problem.detail))?,
         registries: registries.clone(),
+        readings: lumos_web::readings::Readings::default(),
+        packs: tokio::sync::Semaphore::new(1),
         proofs,
         hints,
         uploads: staging(settings)?,

@@ -94,7 +94,7 @@ const fn class(stream: &Stream) -> RecordClass {
             RecordClass::Governance
         }
         Stream::Model(_) | Stream::Release(_) | Stream::Subject(_) => RecordClass::TechnicalFile,
-        Stream::Denials(_) => RecordClass::Log,
+        Stream::Denials(_) | Stream::Readings(_) => RecordClass::Log,
     }
 }
 
@@ -120,7 +120,7 @@ fn ended(
             .iter()
             .rfind(|entry| matches!(entry.event, Event::PersonSuspended(_)))
             .map(|entry| entry.time),
-        Stream::Person(_) | Stream::Denials(_) => Some(last),
+        Stream::Person(_) | Stream::Denials(_) | Stream::Readings(_) => Some(last),
     }
 }
 

@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use lumos_domain::{
     actor::Actor,
     event::Event,
     facts::{ApprovalTuple, Assigned},
-    id::{Digest, PersonId, ReleaseId, ReviewId},
+    id::{Digest, Environment, PersonId, ReleaseId, ReviewId},
     stream::Stream,
     words::Verdict,
 };
 
-use super::{Cell, Period, Table, is_wrong};
+use super::{Cell, Period, Table};
 use crate::record::LedgerEntry;
 
 pub(super) const KINDS: &[&str] = &[
@@ -41,26 +42,86 @@ const COLUMNS: &[&str] = &[
 ];
 
 pub(super) fn answer(entries: &[LedgerEntry], period: &Period) -> Table {
+    let rows = changed(entries, period);
+    Table {
+        columns: COLUMNS,
+        rows: rows.iter().map(cells).collect(),
+    }
+}
+
+/// A release that came to run, and on whose word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// The entry by which it came to run.
+    pub entry: u64,
+    /// When.
+    pub time: Timestamp,
+    /// Who did it.
+    pub by: Actor,
+    /// Where, in words: a model in an environment, or an agent.
+    pub what: String,
+    /// The environment.
+    pub environment: Environment,
+    /// The release.
+    pub release: ReleaseId,
+    /// Its digest, as it came to run.
+    pub digest: Digest,
+    /// The approval it rests on.
+    pub approval: ReviewId,
+    /// Whether that approval stood before it ran, and was not revoked.
+    pub approved_before: bool,
+    /// Whether no signer is an author or deployed it.
+    pub by_others: bool,
+    /// Whether what came to run is what was approved.
+    pub same_digest: bool,
+    /// How it was approved, if it was.
+    pub approved: Option<Approved>,
+    /// The people who wrote it, as far as they are known.
+    pub authors: Vec<PersonId>,
+}
+
+/// How a release was approved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approved {
+    /// The entry of the approval.
+    pub entry: u64,
+    /// Who signed; nobody, where a rule approved.
+    pub by: Vec<PersonId>,
+    /// Whether its depth asked for no signature.
+    pub by_rule: bool,
+}
+
+impl Changed {
+    /// Whether every check holds.
+    #[must_use]
+    pub const fn is_matched(&self) -> bool {
+        self.approved_before && self.by_others && self.same_digest
+    }
+}
+
+/// Everything that came to run in a period, in the order of the ledger but what is wrong first. `entries` are in order,
+/// and hold what led to each change.
+pub(crate) fn changed<'a>(
+    entries: impl IntoIterator<Item = &'a LedgerEntry>,
+    period: &Period,
+) -> Vec<Changed> {
     let mut known = Known::default();
     let mut rows = Vec::new();
     for entry in entries {
         for change in known.follow(entry) {
             if period.holds(entry) {
-                rows.push(known.row(entry, &change));
+                rows.push(known.row(entry, change));
             }
         }
     }
-    // What is wrong first, and otherwise in the order of the ledger.
-    rows.sort_by_key(|row| !is_wrong(row));
-    Table {
-        columns: COLUMNS,
-        rows,
-    }
+    rows.sort_by_key(Changed::is_matched);
+    rows
 }
 
 /// Something that came to run.
 struct Change {
     what: String,
+    environment: Environment,
     release: ReleaseId,
     digest: Digest,
     approval: ReviewId,
@@ -123,6 +184,7 @@ impl Known {
             (Stream::Model(model), Event::CurrentReleaseSet(e)) => {
                 return vec![Change {
                     what: format!("{model} in {}", e.environment),
+                    environment: e.environment.clone(),
                     release: e.release.clone(),
                     digest: e.digest,
                     approval: e.approval.clone(),
@@ -143,6 +205,7 @@ impl Known {
                 let new = e.releases.iter().filter(|assigned| !same(assigned));
                 let change = |assigned: &Assigned| Change {
                     what: id.to_string(),
+                    environment: id.environment.clone(),
                     release: assigned.release.clone(),
                     digest: assigned.digest,
                     approval: assigned.approval.clone(),
@@ -154,7 +217,7 @@ impl Known {
         Vec::new()
     }
 
-    fn row(&self, entry: &LedgerEntry, change: &Change) -> Vec<Cell> {
+    fn row(&self, entry: &LedgerEntry, change: Change) -> Changed {
         let approval = self.approvals.get(&change.approval);
         let authors = self
             .authors
@@ -167,32 +230,55 @@ impl Known {
             let deployed = matches!(&entry.actor, Actor::Person(actor) if actor == signer);
             (follows || !deployed) && !authors.contains(signer)
         };
-        let before = approval.is_some_and(|approval| !approval.revoked);
-        let others = approval.is_some_and(|approval| approval.signers.iter().all(is_other));
-        let same = approval.is_some_and(|approval| {
+        let same = |approval: &Approval| {
             (&approval.tuple.release, &approval.tuple.digest) == (&change.release, &change.digest)
-        });
-        vec![
-            Cell::Time(entry.time),
-            Cell::Entry(entry.index),
-            Cell::Holds(before),
-            Cell::Holds(others),
-            Cell::Holds(same),
-            Cell::text(&change.what),
-            Cell::text(&change.release),
-            Cell::Actor(entry.actor.clone()),
-            approval.map_or(Cell::Nothing, |approval| Cell::Entry(approval.entry)),
-            approval.map_or(Cell::Nothing, approved_by),
-            Cell::People(authors.into_iter().collect()),
-            Cell::text(&change.approval),
-        ]
+        };
+        let approved = |approval: &Approval| Approved {
+            entry: approval.entry,
+            by: approval.signers.iter().cloned().collect(),
+            by_rule: approval.by_rule,
+        };
+        Changed {
+            entry: entry.index,
+            time: entry.time,
+            by: entry.actor.clone(),
+            approved_before: approval.is_some_and(|approval| !approval.revoked),
+            by_others: approval.is_some_and(|approval| approval.signers.iter().all(is_other)),
+            same_digest: approval.is_some_and(same),
+            approved: approval.map(approved),
+            authors: authors.into_iter().collect(),
+            what: change.what,
+            environment: change.environment,
+            release: change.release,
+            digest: change.digest,
+            approval: change.approval,
+        }
     }
 }
 
-fn approved_by(approval: &Approval) -> Cell {
-    if approval.by_rule {
+fn cells(row: &Changed) -> Vec<Cell> {
+    vec![
+        Cell::Time(row.time),
+        Cell::Entry(row.entry),
+        Cell::Holds(row.approved_before),
+        Cell::Holds(row.by_others),
+        Cell::Holds(row.same_digest),
+        Cell::text(&row.what),
+        Cell::text(&row.release),
+        Cell::Actor(row.by.clone()),
+        row.approved
+            .as_ref()
+            .map_or(Cell::Nothing, |approved| Cell::Entry(approved.entry)),
+        row.approved.as_ref().map_or(Cell::Nothing, approved_by),
+        Cell::People(row.authors.clone()),
+        Cell::text(&row.approval),
+    ]
+}
+
+fn approved_by(approved: &Approved) -> Cell {
+    if approved.by_rule {
         Cell::text("nobody: its depth is auto")
     } else {
-        Cell::People(approval.signers.iter().cloned().collect())
+        Cell::People(approved.by.clone())
     }
 }

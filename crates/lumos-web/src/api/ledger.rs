@@ -11,7 +11,7 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
-use lumos_domain::actor::Right;
+use lumos_domain::{actor::Right, words::Reading};
 use lumos_engine::{
     LedgerEntry,
     notary::Published,
@@ -31,6 +31,7 @@ use crate::{
     app::{App, Json, Path, Query},
     auth::SignedIn,
     problem::Problem,
+    readings,
 };
 
 pub(super) fn router() -> OpenApiRouter<App> {
@@ -116,6 +117,9 @@ async fn show(
         .ok_or_else(|| Problem::not_found("such entry"))?;
     Ok(([(header::CONTENT_TYPE, "application/json")], stored.bytes).into_response())
 }
+
+/// What is read as tiles.
+pub(super) const TILES: &str = "entries";
 
 /// How long a receipt waits for others to vouch for its checkpoint.
 const WAIT: Duration = Duration::from_secs(30);
@@ -298,7 +302,11 @@ async fn tile_file(
         .map_err(|e: tile::Error| Problem::new(StatusCode::BAD_REQUEST, e.code(), e.to_string()))?;
     let size = app.published.borrow().size;
     let bytes = match tile.kind() {
-        Kind::Entries => bundle(&app, &tile, size).await?,
+        Kind::Entries => {
+            let bundle = bundle(&app, &tile, size).await?;
+            readings::note(&app, &who, Reading::Tiles, TILES).await;
+            bundle
+        }
         Kind::Hashes(_) => {
             let within = Tile::in_tree(tile.kind(), tile.index(), size)
                 .is_some_and(|t| tile.width() <= t.width());

@@ -10,6 +10,7 @@ use lumos_domain::{
     id::{Digest, PersonId, TokenId},
     person::{AddPerson, IssueToken},
     proposal::Governed,
+    words::Reading,
 };
 use lumos_engine::{secret, views::people};
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,7 @@ use crate::{
     app::{App, Json, Once, Path, login, text},
     auth::{SignedIn, end_sessions, hash_password},
     problem::Problem,
+    readings,
 };
 
 pub(super) fn router() -> OpenApiRouter<App> {
@@ -55,6 +57,7 @@ struct PersonView {
     responses((status = 200, body = [PersonView]), (status = "4XX", body = Problem)))]
 async fn list(State(app): State<App>, who: SignedIn) -> Result<Json<Vec<PersonView>>, Problem> {
     who.must(&app, Right::Read, None).await?;
+    readings::note(&app, &who, Reading::Names, "everybody").await;
     let mut all = Vec::new();
     for row in people::all(&*app.door.ports().store).await? {
         let grants = app

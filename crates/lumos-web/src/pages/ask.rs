@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::response::{Redirect, Response};
 use jiff::{ToSpan as _, civil::Date, tz::TimeZone};
-use lumos_domain::id::PersonId;
+use lumos_domain::{id::PersonId, words::Reading};
 use lumos_engine::ask::{self, Cell, Period, Question, Table};
 use serde::Deserialize;
 
@@ -12,7 +12,7 @@ use super::{
     oops::{Oops, paint},
     show::{Names, When, person_of},
 };
-use crate::{api::ask::period, problem::Problem};
+use crate::{api::ask::period, problem::Problem, readings};
 
 #[derive(Template)]
 #[template(path = "ask.html")]
@@ -84,6 +84,7 @@ pub(super) async fn show(
     let table = ask::ask(store, question, &period)
         .await
         .map_err(Problem::from)?;
+    readings::note(&visit.app, &visit.who, Reading::Answer, question.as_str()).await;
     let names = Names::of(&visit.app, people(&table)).await?;
     let row = |row: &Vec<Cell>| row.iter().map(|cell| shown(cell, &names, &visit)).collect();
     Ok(paint(&AskPage {

@@ -11,7 +11,7 @@ use askama::{Result, Values, filters::Safe};
 /// Text in which the user's words stand in backticks, as elsewhere on a terminal: here as code. Everything else
 /// is escaped.
 #[askama::filter_fn]
-pub(super) fn ticks(text: impl Display, _: &dyn Values) -> Result<Safe<String>> {
+pub(crate) fn ticks(text: impl Display, _: &dyn Values) -> Result<Safe<String>> {
     let text = text.to_string();
     let paired = text.matches('`').count() & !1;
     let mut html = String::with_capacity(text.len() + 16);
@@ -31,6 +31,12 @@ pub(super) fn ticks(text: impl Display, _: &dyn Values) -> Result<Safe<String>> 
         }
     }
     Ok(Safe(html))
+}
+
+/// A word of a closed set as people write it: with blanks.
+#[askama::filter_fn]
+pub(crate) fn words(word: impl Display, _: &dyn Values) -> Result<String> {
+    Ok(word.to_string().replace('_', " "))
 }
 
 #[cfg(test)]

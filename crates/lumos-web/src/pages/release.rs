@@ -19,6 +19,7 @@ mod evidence;
 mod follow;
 mod judged;
 mod load;
+pub(super) mod pack;
 mod people;
 mod proofs;
 mod turn;

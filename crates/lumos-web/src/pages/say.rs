@@ -1,6 +1,11 @@
 //! What happened, as a sentence for people. The words of the ledger stay beside it.
 
-use lumos_domain::{erasure::Kept, event::Event, id::PersonId};
+use lumos_domain::{
+    erasure::Kept,
+    event::{Event, ReadingRecorded},
+    id::PersonId,
+    words::Reading,
+};
 
 use super::show::{Names, count, cut};
 
@@ -87,6 +92,18 @@ pub(super) fn sentence(event: &Event, names: &Names) -> String {
     }
 }
 
+/// What somebody read in bulk.
+fn read(e: &ReadingRecorded) -> String {
+    match e.reading {
+        Reading::EvidencePack => format!("made an evidence pack: {}", e.about),
+        Reading::Export => format!("exported the ledger over {} entries", e.size),
+        Reading::Verification => format!("verified the ledger over {} entries", e.size),
+        Reading::Tiles => format!("read entries as tiles, over {} entries", e.size),
+        Reading::Answer => format!("was shown names in the answer to `{}`", e.about),
+        Reading::Names => "was shown everybody's name".to_owned(),
+    }
+}
+
 /// What happened in a review, a system or the organisation.
 fn in_review(event: &Event, names: &Names) -> String {
     match event {
@@ -141,6 +158,7 @@ fn in_review(event: &Event, names: &Names) -> String {
                 e.reason
             )
         }
+        Event::ReadingRecorded(e) => read(e),
         Event::GenesisRecorded(e) => {
             let founders: Vec<_> = e.founders.iter().map(|f| names.person(f)).collect();
             format!("founded by {}", founders.join(" and "))

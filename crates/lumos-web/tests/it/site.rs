@@ -180,6 +180,8 @@ impl Site {
             registries: BTreeMap::new(),
             cosigned: None,
             stamps: None,
+            readings: lumos_web::readings::Readings::default(),
+            packs: tokio::sync::Semaphore::new(1),
             proofs: lumos_engine::proofs::Hashes::default(),
             hints: mpsc::channel(1).0,
             uploads: Staging::open(dir.path().join("uploads"), LIMITS).unwrap(),

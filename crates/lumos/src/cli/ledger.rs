@@ -36,8 +36,36 @@ pub(crate) enum Ledger {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct EvidencePack {
+    /// model/version; without one, the period is asked for
+    #[arg(conflicts_with_all = ["from", "to", "env", "sample", "seed"])]
+    pub release: Option<String>,
+    /// The first day, or instant, of the period [default: 92 days before its end]
+    #[arg(long, value_name = "DAY")]
+    pub from: Option<String>,
+    /// The last day, or the first instant after the period [default: now]
+    #[arg(long, value_name = "DAY")]
+    pub to: Option<String>,
+    /// Only what came to run there, such as `production` [default: everywhere]
+    #[arg(long, value_name = "ENV")]
+    pub env: Option<String>,
+    /// How many changes are drawn and shown in full, at most 1000 [default: 25]
+    #[arg(long, value_name = "N")]
+    pub sample: Option<u32>,
+    /// What they are drawn with [default: the root of the ledger, which nobody can choose]
+    #[arg(long, value_name = "TEXT")]
+    pub seed: Option<String>,
+    /// The folder to make [default: evidence]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// With --data and no server: the ledger's key
+    #[arg(long)]
+    pub vkey: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// An export, a data directory or a copy of one, or a receipt [default: the data directory of --data, else the
+    /// An export, a data directory or a copy of one, an evidence pack, or a receipt [default: the data directory of --data, else the
     /// server, read as a stranger would]
     pub target: Option<PathBuf>,
     /// The verifier key you trust; without it the other side's own is believed, and that is said

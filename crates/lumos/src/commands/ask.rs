@@ -35,7 +35,7 @@ pub(super) async fn run(
 }
 
 /// A day in UTC, to its end when it is the last, or an instant.
-fn instant(text: &str, last: bool) -> Result<Timestamp> {
+pub(super) fn instant(text: &str, last: bool) -> Result<Timestamp> {
     let Ok(day) = text.parse::<Date>() else {
         return text
             .parse()

@@ -15,11 +15,12 @@ use crate::{
     remote::Remote,
 };
 
+mod pack;
 mod receipt;
 mod records;
 mod said;
 mod stamped;
-mod target;
+pub(super) mod target;
 mod verify;
 
 pub(super) async fn run(ledger: Ledger, common: &Common, out: &Out) -> Result<Said> {
@@ -97,6 +98,7 @@ pub(super) async fn export(remote: &Remote, dir: &Path) -> Result<u64> {
         .context("reading the checkpoint")?
         .checkpoint
         .size();
+    declare(remote, "export", size).await;
     for file in export::files(size) {
         let bytes = match &file {
             File::Checkpoint => note.clone(),
@@ -112,6 +114,15 @@ pub(super) async fn export(remote: &Remote, dir: &Path) -> Result<u64> {
         std::fs::write(&path, bytes).with_context(|| format!("writing `{}`", path.display()))?;
     }
     Ok(size)
+}
+
+/// Says to a server that its ledger is about to be read, which becomes an entry. Where it does not, that is said aloud
+/// and reading goes on: the proof of a ledger must be readable when something is wrong with it.
+async fn declare(remote: &Remote, reading: &str, size: u64) {
+    let body = json!({ "reading": reading, "size": size });
+    if let Err(error) = remote.post("/api/v1/readings", &body).await {
+        eprintln!("the ledger does not record this {reading}: {error:#}");
+    }
 }
 
 /// Verifies an export with no server, no database and no network.

@@ -32,7 +32,21 @@ async fn auditors_get_answers_while_they_wait() {
             ),
             ("risk", "ask bypass", 0, "loosened by two people"),
             ("risk", "ask who", 0, "role administrator"),
-            ("risk", "ask why", 1, "ask who, changes, refused or bypass"),
+            ("risk", "ledger export export", 0, "exported"),
+            ("risk", "ask reads", 0, "export"),
+            (
+                "administrator",
+                "hold set model/triage --reason 'a case'",
+                0,
+                "hold.set",
+            ),
+            ("risk", "ask erased", 0, "hold set"),
+            (
+                "risk",
+                "ask why",
+                1,
+                "ask who, changes, refused, bypass, reads or erased",
+            ),
             (
                 "risk",
                 "ask changes --from 2001-01-01 --to 2001-12-31",

@@ -114,6 +114,19 @@ async fn on_a_full_disk_reads_go_on_and_writes_do_when_there_is_room() {
     let checkpoint = world.with("").peer.get("/ledger/checkpoint").send().await;
     assert_eq!(checkpoint.unwrap().status, 200);
     assert_eq!(define(&administrator, "still-full").await.0, 503);
+    // What is read in bulk is refused aloud where it cannot be recorded; the proof of the ledger stays readable.
+    let said = |line: &str| {
+        let mut command = world.lumos(line);
+        command.env("LUMOS_TOKEN", &administrator.credential);
+        command
+    };
+    let mut pack = said("evidence-pack --out pack");
+    run(&mut pack, "").await.is(1, "code reading-not-recorded");
+    assert!(!world.path("pack").exists(), "nothing was handed over");
+    let mut export = said("ledger export export");
+    let exported = run(&mut export, "").await.is(0, "exported");
+    let unrecorded = "the ledger does not record this export";
+    assert!(exported.err.contains(unrecorded), "{exported:?}");
 
     disk.empty();
     assert_eq!(define(&administrator, "room").await.0, 200);

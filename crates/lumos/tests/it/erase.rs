@@ -250,6 +250,15 @@ async fn is_gone(world: &World, id: &str) {
     world.say_as("expert", &line).await.is(0, "exported");
     assert_eq!(files_with(&export, "Quondamic"), [] as [&str; 0]);
     fs::remove_dir_all(export).unwrap();
+    // Nor in an evidence pack, which says that something is missing.
+    let pack = world.path("pack");
+    let line = format!("evidence-pack triage/1.0 --out {}", pack.display());
+    world.say_as("expert", &line).await.is(0, "Evidence about");
+    for text in THEIRS {
+        assert_eq!(files_with(&pack, text), [] as [&str; 0]);
+    }
+    assert!(!files_with(&pack, "names and texts were erased").is_empty());
+    fs::remove_dir_all(pack).unwrap();
 }
 
 /// What can be found of what others wrote, and how: by the whole name or login, in any case.

@@ -20,7 +20,7 @@ use crate::{
 const GOCODE: &str = "/usr/share/gocode";
 
 /// Whether there is a Go with its transparency log; says so when there is none.
-fn go() -> bool {
+pub(crate) fn go() -> bool {
     let library = Path::new(GOCODE).join("src/golang.org/x/mod/sumdb/tlog");
     let there = Path::new("/usr/bin/go").exists() && library.exists();
     if !there {
@@ -30,7 +30,7 @@ fn go() -> bool {
 }
 
 /// Every command that `VERIFY.md` prints, in order; installing packages is for the reader's own machine.
-fn printed(guide: &str) -> Vec<&str> {
+pub(crate) fn printed(guide: &str) -> Vec<&str> {
     let mut fences = guide.split("\n```");
     fences.next();
     let mut blocks = Vec::new();

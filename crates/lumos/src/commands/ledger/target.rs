@@ -80,14 +80,14 @@ impl Live {
 }
 
 /// A database of LUMOS, opened as a copy: what is verified is not written to.
-pub(super) struct Database {
-    pub(super) store: Arc<SqliteStore>,
+pub(in crate::commands) struct Database {
+    pub(in crate::commands) store: Arc<SqliteStore>,
     handle: Handle,
     _copy: TempDir,
 }
 
 /// Whether `path` is a data directory or a database file, rather than something else to verify or compare with.
-pub(super) fn is_database(path: &Path) -> bool {
+pub(in crate::commands) fn is_database(path: &Path) -> bool {
     path.join(DATABASE).is_file() || path.file_name().is_some_and(|name| name == DATABASE)
 }
 
@@ -96,7 +96,7 @@ impl Database {
     ///
     /// # Errors
     /// When a server runs on it, it cannot be copied, or it contradicts itself.
-    pub(super) fn open(path: &Path, handle: Handle) -> Result<Self> {
+    pub(in crate::commands) fn open(path: &Path, handle: Handle) -> Result<Self> {
         let dir = if path.is_dir() {
             path
         } else {
@@ -191,7 +191,7 @@ impl Database {
 ///
 /// # Errors
 /// When there is none.
-pub(super) fn anchored(dir: &Path) -> Result<Vec<u8>> {
+pub(in crate::commands) fn anchored(dir: &Path) -> Result<Vec<u8>> {
     let anchor = FileAnchor::beside(dir)?;
     let anchored = match anchor.load()? {
         None => fs::read(dir.join("checkpoint")).ok(),
@@ -208,7 +208,7 @@ pub(super) fn anchored(dir: &Path) -> Result<Vec<u8>> {
 }
 
 /// Whether a running server holds the lock of `dir`.
-fn is_held(dir: &Path) -> bool {
+pub(in crate::commands) fn is_held(dir: &Path) -> bool {
     let lock = fs::File::open(dir.join("lock"));
     lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(fs::TryLockError::WouldBlock)))
 }

@@ -85,11 +85,18 @@ pub(super) async fn run(asked: Verify, common: &Common, out: Out) -> Result<Said
         (None, Some(_)) if common.server.is_some() => Some(Remote::of(common)?),
         _ => None,
     };
+    if let (Some(remote), None) = (&live, &asked.target) {
+        let note = remote.bytes("/ledger/checkpoint").await?;
+        let size = std::str::from_utf8(&note).ok();
+        let size = size.and_then(|note| note.lines().nth(1)?.parse().ok());
+        super::declare(remote, "verification", size.unwrap_or_default()).await;
+    }
     let data = common.data.clone();
     let work = move || match (&asked.target, live) {
         (Some(path), _) if path.is_file() && !target::is_database(path) => {
             super::receipt::verify(&asked, path, out)
         }
+        (Some(path), _) if super::pack::is_pack(path) => super::pack::verify(&asked, path, out),
         (_, Some(remote)) => {
             let handle_of_live = handle.clone();
             let live = Live {
