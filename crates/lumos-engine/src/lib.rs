@@ -8,6 +8,7 @@ pub mod clock;
 pub mod cosigning;
 pub mod door;
 pub mod key;
+pub mod keyring;
 pub mod notary;
 pub mod ports;
 pub mod proofs;
@@ -29,6 +30,7 @@ pub fn schema() -> Vec<&'static str> {
         runtime::SCHEMA.to_vec(),
         cosigning::SCHEMA.to_vec(),
         stamping::SCHEMA.to_vec(),
+        keyring::SCHEMA.to_vec(),
     ]
     .concat()
 }

@@ -19,6 +19,7 @@ pub mod erasure;
 pub mod events;
 pub mod health;
 pub mod hooks;
+pub mod keys;
 pub mod ledger;
 pub mod models;
 pub mod people;
@@ -50,6 +51,7 @@ fn documented() -> OpenApiRouter<App> {
         .merge(reviews::router())
         .merge(systems::router())
         .merge(enforcement::router())
+        .merge(keys::router())
         .merge(ledger::router())
         .merge(ask::router())
         .merge(hooks::router())

@@ -4,9 +4,11 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use keys::Key;
 pub(crate) use ledger::{Ledger, Verify};
 pub(crate) use people::{Erase, Hold, Retention, Role, Token, User};
 
+mod keys;
 mod ledger;
 mod people;
 
@@ -90,6 +92,9 @@ pub(crate) enum Command {
     /// The ledger: show, export, verify, proof, checkpoint
     #[command(subcommand)]
     Ledger(Ledger),
+    /// The keys that sign the ledger: list, create, rotate, revoke
+    #[command(subcommand)]
+    Key(Key),
     /// The auditor's questions: who, changes, refused, bypass. Exit 3 where a check does not hold
     Ask {
         /// who, changes, refused or bypass

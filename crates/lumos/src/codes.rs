@@ -23,6 +23,7 @@ fn own(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
     first_of! {
         crate::storage::StorageError
         lumos_engine::DoorError
+        lumos_engine::keyring::KeyError
         lumos_engine::cosigning::StartError
         lumos_engine::notary::NotaryError
         lumos_engine::witness::WitnessError

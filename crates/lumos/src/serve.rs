@@ -15,12 +15,14 @@ use lumos_domain::{
     actor::{Actor, Caller},
     command::Command,
     id::RegistryName,
+    words::KeyPlace,
 };
 use lumos_enforce::dsse::StatementSigner;
 use lumos_engine::{
     Door, Request, clock,
+    keyring::{KeyRing, Places},
     notary::Notary,
-    ports::{Clock, Entropy as _, Hint, Ports, Registry},
+    ports::{Clock, Entropy as _, Hint, KeyStore, Ports, Registry},
     proofs::Hashes,
     runtime, secret, views,
 };
@@ -40,7 +42,7 @@ use tokio::{
 
 use crate::{
     edge::{OsEntropy, SystemClock, Uploads, WorkerScanner, clock_source, steady},
-    keys::Keys,
+    keys::{KeyFiles, Keys},
     seed::{self, Founding},
     settings::{Loaded, Settings},
     storage::Storage,
@@ -128,7 +130,8 @@ pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
         published: base.notary.published(),
         cosigned: vouchers.cosigned(),
         stamps: vouchers.stamps(),
-        verifier_key: base.notary.verifier_key().clone(),
+        keys: Arc::clone(base.notary.keys()),
+        trouble: base.notary.trouble(),
         decisions: Decisions::new(base.door.clone(), &settings.origin, base.statements),
         gatekeeper: Gatekeeper::new(salt).map_err(|problem| anyhow::anyhow!(problem.detail))?,
         registries: registries.clone(),
@@ -204,7 +207,7 @@ impl Base {
         let storage = Storage::open(&loaded.settings, data).await?;
         let store = storage.store();
         let size = store.frontier().await?.size();
-        let keys = Keys::open(data, origin, &OsEntropy, size == 0)?;
+        let keys = Keys::open(data, &OsEntropy, size == 0)?;
         let ports = Ports {
             store: Arc::clone(&store),
             blobs: storage.blobs(data)?,
@@ -213,9 +216,10 @@ impl Base {
             key: Arc::new(keys.server),
         };
         let anchor = Arc::new(Storage::anchor(data)?);
+        let (places, clock) = (places(data), Arc::clone(&ports.clock));
+        let ring = Arc::new(KeyRing::open(Arc::clone(&store), clock, places, origin).await?);
         // Before anything is written: nothing starts behind or against what was signed.
-        let notary =
-            Notary::start(Arc::clone(&store), anchor, Arc::new(keys.ledger), origin).await?;
+        let notary = Notary::start(Arc::clone(&store), anchor, Arc::clone(&ring), origin).await?;
         let found_by = views::lookups::are_made_with(&*store, &ports.key).await?;
         if storage.needs_rebuild().await? || !found_by {
             rebuild(&storage, &ports).await?;
@@ -226,7 +230,7 @@ impl Base {
         } else {
             BTreeMap::new()
         };
-        record_start(&door, loaded).await?;
+        record_start(&door, loaded, &ring).await?;
         if door.unknown_kind().is_none() {
             let source = clock_source(loaded.settings.clock.as_deref());
             clock::begin(&door, source).await?;
@@ -238,6 +242,15 @@ impl Base {
             first_passwords,
             storage,
         })
+    }
+}
+
+/// What keeps the ledger's keys.
+fn places(data: &Path) -> Places {
+    let files: Arc<dyn KeyStore> = Arc::new(KeyFiles::of(data, Arc::new(OsEntropy)));
+    Places {
+        stores: [(KeyPlace::File, files)].into(),
+        new: KeyPlace::File,
     }
 }
 
@@ -355,7 +368,7 @@ fn registries(loaded: &Loaded, http: &Client) -> Result<BTreeMap<RegistryName, A
     Ok(all)
 }
 
-async fn record_start(door: &Door, loaded: &Loaded) -> Result<()> {
+async fn record_start(door: &Door, loaded: &Loaded, ring: &KeyRing) -> Result<()> {
     if let Some(kind) = door.unknown_kind() {
         tracing::error!(
             kind,
@@ -368,8 +381,11 @@ async fn record_start(door: &Door, loaded: &Loaded) -> Result<()> {
         software: SOFTWARE.to_owned(),
     };
     let id = secret::command_id(&*door.ports().entropy)?;
-    door.submit(Request::new(Caller::new(Actor::Clock), id, command))
-        .await?;
+    let mut request = Request::new(Caller::new(Actor::Clock), id, command);
+    // Which key the ledger was begun with; nothing where it is known.
+    let first = ring.first().clone();
+    request.commands.push(Command::AdoptKey(first));
+    door.submit(request).await?;
     Ok(())
 }
 

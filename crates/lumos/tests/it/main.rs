@@ -28,6 +28,7 @@ mod documents;
 mod erase;
 mod foreign;
 mod init;
+mod keys;
 mod minilm;
 mod mlflow;
 mod mutations;
