@@ -2,6 +2,7 @@
 //! can take their place.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
@@ -11,12 +12,17 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use async_trait::async_trait;
+use lumos_connect::pkcs11::TokenKeys;
+use lumos_domain::words::KeyPlace;
 use lumos_enforce::dsse::StatementSigner;
 use lumos_engine::{
     key::ServerKey,
+    keyring::Places,
     ports::{Entropy, KeyStore, PortError, Signer},
 };
 use lumos_ledger::NoteSigner;
+
+use crate::{edge::OsEntropy, settings};
 
 /// The ledger's keys that are kept as files: 64 hex digits of an Ed25519 seed each.
 pub(crate) struct KeyFiles {
@@ -76,6 +82,19 @@ impl KeyStore for KeyFiles {
         fs::create_dir_all(&self.folder).map_err(|error| failed(error.into()))?;
         let drawn = seed(&self.path(name)?, &*self.entropy, true).map_err(failed)?;
         Ok(Arc::new(FileKey(signer(&drawn)?)))
+    }
+}
+
+/// What keeps the ledger's keys, as the settings say.
+pub(crate) fn places(settings: &settings::Keys, data: &Path) -> Places {
+    let files: Arc<dyn KeyStore> = Arc::new(KeyFiles::of(data, Arc::new(OsEntropy)));
+    let mut stores = BTreeMap::from([(KeyPlace::File, files)]);
+    if let Some(token) = &settings.pkcs11 {
+        stores.insert(KeyPlace::Pkcs11, Arc::new(TokenKeys::new(token)));
+    }
+    Places {
+        stores,
+        new: settings.new,
     }
 }
 
@@ -204,7 +223,6 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-    use crate::edge::OsEntropy;
 
     #[tokio::test]
     async fn a_key_is_there_whole_or_not_at_all() {

@@ -15,14 +15,13 @@ use lumos_domain::{
     actor::{Actor, Caller},
     command::Command,
     id::RegistryName,
-    words::KeyPlace,
 };
 use lumos_enforce::dsse::StatementSigner;
 use lumos_engine::{
     Door, Request, clock,
-    keyring::{KeyRing, Places},
+    keyring::KeyRing,
     notary::Notary,
-    ports::{Clock, Entropy as _, Hint, KeyStore, Ports, Registry},
+    ports::{Clock, Entropy as _, Hint, Ports, Registry},
     proofs::Hashes,
     runtime, secret, views,
 };
@@ -42,7 +41,7 @@ use tokio::{
 
 use crate::{
     edge::{OsEntropy, SystemClock, Uploads, WorkerScanner, clock_source, steady},
-    keys::{KeyFiles, Keys},
+    keys::{self, Keys},
     seed::{self, Founding},
     settings::{Loaded, Settings},
     storage::Storage,
@@ -216,7 +215,8 @@ impl Base {
             key: Arc::new(keys.server),
         };
         let anchor = Arc::new(Storage::anchor(data)?);
-        let (places, clock) = (places(data), Arc::clone(&ports.clock));
+        let clock = Arc::clone(&ports.clock);
+        let places = keys::places(&loaded.settings.keys, data);
         let ring = Arc::new(KeyRing::open(Arc::clone(&store), clock, places, origin).await?);
         // Before anything is written: nothing starts behind or against what was signed.
         let notary = Notary::start(Arc::clone(&store), anchor, Arc::clone(&ring), origin).await?;
@@ -242,15 +242,6 @@ impl Base {
             first_passwords,
             storage,
         })
-    }
-}
-
-/// What keeps the ledger's keys.
-fn places(data: &Path) -> Places {
-    let files: Arc<dyn KeyStore> = Arc::new(KeyFiles::of(data, Arc::new(OsEntropy)));
-    Places {
-        stores: [(KeyPlace::File, files)].into(),
-        new: KeyPlace::File,
     }
 }
 

@@ -6,8 +6,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use lumos_connect::RegistrySettings;
-use lumos_domain::id::Digest;
+use lumos_connect::{RegistrySettings, pkcs11::TokenSettings};
+use lumos_domain::{id::Digest, words::KeyPlace};
 use lumos_http::Secret;
 use serde::Deserialize;
 use yaml_serde::Value;
@@ -41,6 +41,8 @@ pub(crate) struct Settings {
     pub timestamps: Option<Timestamps>,
     /// What keeps this machine's clock, such as `NTP by time.acme.example`: recorded, for whoever relies on times.
     pub clock: Option<String>,
+    /// Where the keys that sign the ledger are kept.
+    pub keys: Keys,
     /// How often registries are polled, in seconds.
     pub poll_s: u64,
     /// How long one scan may take, in seconds.
@@ -70,6 +72,7 @@ impl Default for Settings {
             witnesses: None,
             timestamps: None,
             clock: None,
+            keys: Keys::default(),
             poll_s: 15 * 60,
             scan_timeout_s: 60 * 60,
             uploads_bytes_max: 1 << 40,
@@ -93,6 +96,25 @@ pub(crate) struct Postgres {
     /// Whether a server is accepted that may lose acknowledged entries.
     #[serde(default)]
     pub accept_loss: bool,
+}
+
+/// Where the keys that sign the ledger are kept, besides files of the data directory.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Keys {
+    /// Where a new one is made, the first one too: `file`, `pkcs11` or `kms`.
+    pub new: KeyPlace,
+    /// A token behind PKCS#11.
+    pub pkcs11: Option<TokenSettings>,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self {
+            new: KeyPlace::File,
+            pkcs11: None,
+        }
+    }
 }
 
 /// A timestamp authority (RFC 3161).

@@ -35,6 +35,7 @@ mod mutations;
 mod offline;
 mod outages;
 mod people;
+mod pkcs11;
 mod postgres;
 mod proposals;
 mod settings;
