@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use keys::Key;
+pub(crate) use keys::{Key, LedgerKey};
 pub(crate) use ledger::{Ledger, Verify};
 pub(crate) use people::{Erase, Hold, Retention, Role, Token, User};
 
@@ -92,7 +92,7 @@ pub(crate) enum Command {
     /// The ledger: show, export, verify, proof, checkpoint
     #[command(subcommand)]
     Ledger(Ledger),
-    /// The keys that sign the ledger: list, create, rotate, revoke
+    /// The keys that sign the ledger: list, create, rotate, revoke, backup, restore
     #[command(subcommand)]
     Key(Key),
     /// The auditor's questions: who, changes, refused, bypass. Exit 3 where a check does not hold

@@ -21,6 +21,7 @@ fn own(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
         };
     }
     first_of! {
+        crate::commands::key::backup::BackupError
         crate::storage::StorageError
         lumos_engine::DoorError
         lumos_engine::keyring::KeyError

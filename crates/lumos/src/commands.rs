@@ -15,7 +15,7 @@ mod demo;
 mod erase;
 mod gate;
 mod init;
-mod key;
+pub(crate) mod key;
 mod ledger;
 mod model;
 mod people;
@@ -74,7 +74,7 @@ async fn dispatch(cli: Cli) -> Result<Said> {
         Command::Serve => serve::run(&common).await,
         Command::Scan { path } => scan::run(&path, &out).await,
         Command::Policy(policy) => policy::run(policy, &common, &out).await,
-        Command::Key(key) => key::run(key, &Remote::of(&common)?, &out).await,
+        Command::Key(key) => key::run(key, &common, &out).await,
         Command::Ledger(ledger) => ledger::run(ledger, &common, &out).await,
         Command::Backup { into } => backup::take(&into, &common, out).await,
         Command::Restore { from, anchor } => {

@@ -53,10 +53,8 @@ impl KeyFiles {
 
     /// Where the key called so lies: a file of this folder, and of this kind.
     fn path(&self, name: &str) -> Result<PathBuf, PortError> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        let stem = name.strip_suffix(".ed25519").unwrap_or_default();
-        let is_witness = stem == "witness";
-        if stem.is_empty() || stem.starts_with('.') || is_witness || !stem.chars().all(plain) {
+        let is_witness = name == "witness.ed25519";
+        if is_witness || !name.ends_with(".ed25519") || !is_key_file(name) {
             let wrong = "a key file is called NAME.ed25519, of letters, digits, `.`, `_` and `-`";
             return Err(PortError::new(format!("opening key `{name}`"), wrong));
         }
@@ -96,6 +94,14 @@ pub(crate) fn places(settings: &settings::Keys, data: &Path) -> Places {
         stores,
         new: settings.new,
     }
+}
+
+/// Whether a file of this name in `DATA/keys` holds a key.
+pub(crate) fn is_key_file(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let kinds = [".ed25519", ".p256", ".hmac"];
+    let stem = kinds.iter().find_map(|kind| name.strip_suffix(kind));
+    stem.is_some_and(|stem| !stem.is_empty() && !stem.starts_with('.') && stem.chars().all(plain))
 }
 
 /// A signer that names no ledger: its name is the ring's affair.
@@ -198,7 +204,7 @@ fn read(path: &Path) -> Result<[u8; 32]> {
 
 /// Makes a key file, whole or not at all, and so that it is still there after a power cut: what is signed or looked
 /// up with a key outlives the process that drew it.
-fn write(path: &Path, text: &[u8]) -> io::Result<()> {
+pub(crate) fn write(path: &Path, text: &[u8]) -> io::Result<()> {
     let unfinished = path.with_added_extension("unfinished");
     if unfinished.exists() {
         fs::remove_file(&unfinished)?;

@@ -1,9 +1,33 @@
 //! The options of `lumos key`.
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Key {
+    #[command(flatten)]
+    Ledger(LedgerKey),
+    /// Write the key files of --data into one encrypted file; a passphrase comes from standard input
+    Backup {
+        /// The file to write; it must not be there
+        into: PathBuf,
+        /// Whom it is for instead of a passphrase, an age recipient (age1…); may be repeated
+        #[arg(long, value_name = "AGE1…")]
+        recipient: Vec<String>,
+    },
+    /// Write back the key files that are missing in --data; no server may run on it
+    Restore {
+        from: PathBuf,
+        /// The identity it was written for, a file of age-keygen; else the passphrase comes from standard input
+        #[arg(long, value_name = "FILE")]
+        identity: Option<PathBuf>,
+    },
+}
+
+/// What the ledger records.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LedgerKey {
     /// Every key of the ledger and what it does
     List,
     /// Make a key, or take one that is there already; it signs nothing yet

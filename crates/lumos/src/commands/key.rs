@@ -1,14 +1,37 @@
 //! `lumos key`: the keys that sign the ledger.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::{Out, Said, text};
-use crate::{cli::Key, remote::Remote};
+use crate::{
+    cli::{Common, Key, LedgerKey},
+    remote::Remote,
+    settings,
+};
 
-pub(super) async fn run(key: Key, remote: &Remote, out: &Out) -> Result<Said> {
+pub(crate) mod backup;
+
+pub(super) async fn run(key: Key, common: &Common, out: &Out) -> Result<Said> {
+    let data = || -> Result<PathBuf> {
+        let loaded = settings::load(common.config.as_deref(), common.data.as_deref())?;
+        Ok(loaded.settings.data)
+    };
     match key {
-        Key::List => {
+        Key::Backup { into, recipient } => backup::backup(&data()?, &into, &recipient, out),
+        Key::Restore { from, identity } => {
+            backup::restore(&data()?, &from, identity.as_deref(), out)
+        }
+        Key::Ledger(asked) => ask(asked, &Remote::of(common)?, out).await,
+    }
+}
+
+/// What the ledger records, and so a server is asked for.
+async fn ask(key: LedgerKey, remote: &Remote, out: &Out) -> Result<Said> {
+    match key {
+        LedgerKey::List => {
             let keys = remote.get("/api/v1/keys").await?;
             if out.json {
                 println!("{keys:#}");
@@ -17,11 +40,11 @@ pub(super) async fn run(key: Key, remote: &Remote, out: &Out) -> Result<Said> {
             }
             Ok(Said::Yes)
         }
-        Key::Create { place, name } => {
+        LedgerKey::Create { place, name } => {
             let body = json!({ "place": place, "name": name });
             out.done(&remote.post("/api/v1/keys", &body).await?)
         }
-        Key::Rotate {
+        LedgerKey::Rotate {
             key,
             overlap_days,
             reason,
@@ -30,7 +53,7 @@ pub(super) async fn run(key: Key, remote: &Remote, out: &Out) -> Result<Said> {
             let path = format!("/api/v1/keys/{key}/rotation");
             out.done(&remote.post(&path, &body).await?)
         }
-        Key::Revoke {
+        LedgerKey::Revoke {
             key,
             good_until,
             reason,

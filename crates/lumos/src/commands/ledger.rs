@@ -23,6 +23,8 @@ mod target;
 mod trust;
 mod verify;
 
+pub(super) use target::is_held;
+
 pub(super) async fn run(ledger: Ledger, common: &Common, out: &Out) -> Result<Said> {
     match ledger {
         Ledger::Show { from, limit } => {

@@ -3,13 +3,14 @@
 
 use std::path::Path;
 
-use lumos_ledger::{NoteSigner, note::Note};
+use lumos_ledger::{Checkpoint, NoteSigner, note::Note};
 use serde_json::Value;
 
-use crate::world::{Said, World};
+use crate::world::{Said, World, program, run};
 
 const BY: &str = "administrator";
 const TWO: &str = "administrator & risk";
+const ORIGIN: &str = "lumos.acme.example/main";
 
 /// The keys as the server lists them.
 pub(crate) async fn keys(world: &World) -> Vec<Value> {
@@ -34,7 +35,7 @@ async fn states(world: &World) -> Vec<String> {
 }
 
 /// Makes a key and lets it sign in place of the present one; its id and verifier key.
-async fn rotated(world: &World, overlap_days: u16) -> (String, String) {
+pub(crate) async fn rotated(world: &World, overlap_days: u16) -> (String, String) {
     world
         .say_as(BY, "key create")
         .await
@@ -50,7 +51,7 @@ async fn signed(world: &World) {
     world.with("").get("/readyz").await;
 }
 
-async fn export(world: &World, into: &str) {
+pub(crate) async fn export(world: &World, into: &str) {
     signed(world).await;
     let line = format!("ledger export {into}");
     world.say_as("compliance", &line).await.is(0, "exported");
@@ -146,7 +147,7 @@ async fn whoever_holds_the_old_key_verifies_across_a_rotation() {
     verify(&world, "after --since before/checkpoint", &old)
         .await
         .is(3, "ledger-signature-untrusted");
-    let stranger = NoteSigner::from_seed("ledger.acme.example", &[9; 32]).unwrap();
+    let stranger = NoteSigner::from_seed(ORIGIN, &[9; 32]).unwrap();
     verify(&world, "after", &stranger.verifier_key().to_string())
         .await
         .is(3, "ledger-signature-untrusted");
@@ -212,4 +213,287 @@ async fn the_first_key_is_in_the_ledger_and_a_change_needs_two() {
         ])
         .await;
     world.ledger_verifies("risk").await;
+}
+
+/// The seed of a key file.
+fn seed(world: &World, file: &str) -> [u8; 32] {
+    let text = std::fs::read_to_string(world.path("lumos-data/keys").join(file)).unwrap();
+    let mut seed = [0; 32];
+    hex::decode_to_slice(text.trim(), &mut seed).unwrap();
+    seed
+}
+
+/// Signs the checkpoint of an export anew with another key, as a thief would.
+fn sign_with(world: &World, export: &str, seed: &[u8; 32]) {
+    let path = world.path(export).join("checkpoint");
+    let note = Note::parse(&std::fs::read(&path).unwrap()).unwrap();
+    let head: Checkpoint = note.text().parse().unwrap();
+    let signer = NoteSigner::from_seed(head.origin(), seed).unwrap();
+    std::fs::write(path, head.sign(&signer).unwrap().to_string()).unwrap();
+}
+
+#[tokio::test]
+async fn a_stolen_key_counts_no_further_than_its_revocation_says() {
+    let mut world = World::acme().await;
+    let (first, old) = key(&world, 0).await;
+    export(&world, "before").await;
+    let (_, new) = rotated(&world, 30).await;
+    export(&world, "both").await;
+    let head = std::fs::read_to_string(world.path("before/checkpoint")).unwrap();
+    let good: u64 = head.lines().nth(1).unwrap().parse().unwrap();
+    // One person stops it. It was stolen before the rotation, so its word ends there.
+    let revoke =
+        format!("key revoke {first} --good-until {good} --reason 'the old machine was sold'");
+    world
+        .check_as(&[
+            (BY, &revoke, 0, "lumos.key.revoked.v1"),
+            (BY, &revoke, 0, "nothing to do"),
+            (
+                BY,
+                &format!("key rotate {first} --reason back"),
+                3,
+                "key-revoked",
+            ),
+        ])
+        .await;
+    export(&world, "after").await;
+    verify(&world, "after", &new).await.is(0, "verified:");
+    // Its word for the new key came too late to count.
+    verify(&world, "after", &old)
+        .await
+        .is(3, "ledger-signature-untrusted");
+    // What it signed while it was good still counts, what it signed later does not.
+    verify(&world, "after --since before/checkpoint", &new)
+        .await
+        .is(0, "verified:");
+    let both = std::fs::read(world.path("both/checkpoint")).unwrap();
+    world.write("late/checkpoint", both);
+    sign_with(&world, "late", &seed(&world, "ledger.ed25519"));
+    verify(&world, "after --since late/checkpoint", &new)
+        .await
+        .is(3, "ledger-key-revoked");
+    // The thief signs today's log with it: whoever holds the key sees in the log itself that it says nothing.
+    crate::world::copy(&world.path("after"), &world.path("forged"));
+    sign_with(&world, "forged", &seed(&world, "ledger.ed25519"));
+    let refused = verify(&world, "forged", &old)
+        .await
+        .is(3, "ledger-key-revoked");
+    assert!(refused.out.contains(&format!("key {first}")), "{refused:?}");
+    assert!(
+        refused
+            .out
+            .contains(&format!("counts up to {good} entries")),
+        "{refused:?}"
+    );
+    let said = world
+        .say(&format!("ledger verify forged --vkey {old} --json"))
+        .await
+        .is(3, "");
+    assert_eq!(said.json()["integrity"]["code"], "ledger-key-revoked");
+    // Nor does the server take a note for its anchor that the key signed beyond its revocation.
+    signed(&world).await;
+    assert!(world.stop().await.success());
+    let anchor = world.path("lumos-data.anchor/checkpoint");
+    let kept = std::fs::read(&anchor).unwrap();
+    std::fs::create_dir(world.path("thief")).unwrap();
+    std::fs::write(world.path("thief/checkpoint"), &kept).unwrap();
+    sign_with(&world, "thief", &seed(&world, "ledger.ed25519"));
+    std::fs::copy(world.path("thief/checkpoint"), &anchor).unwrap();
+    world.say("serve").await.is(1, "unreadable-anchor");
+    std::fs::write(&anchor, kept).unwrap();
+    world.start(0).await;
+    world.ledger_verifies("compliance").await;
+}
+
+#[tokio::test]
+async fn after_the_only_key_was_revoked_two_people_name_the_next() {
+    let mut world = World::acme().await;
+    let (first, old) = key(&world, 0).await;
+    let before = world.say_as(BY, "ledger checkpoint").await.out;
+    let revoke = format!("key revoke {first} --reason 'it was stolen'");
+    world
+        .say_as("risk", &revoke)
+        .await
+        .is(0, "lumos.key.revoked.v1");
+    // What is decided is kept; nothing of it is published.
+    world
+        .say_as(BY, "user add pip --name Pip")
+        .await
+        .is(0, "first password");
+    let ready = world.with("").peer.get("/readyz").send().await.unwrap();
+    assert_eq!(ready.status, 503);
+    let why = String::from_utf8(ready.body.to_vec()).unwrap();
+    assert!(
+        why.contains("was revoked, and none takes its place"),
+        "{why}"
+    );
+    assert_eq!(world.say_as(BY, "ledger checkpoint").await.out, before);
+    let (_, new) = rotated(&world, 30).await;
+    signed(&world).await;
+    verify_live(&world, &new).await.is(0, "verified:");
+    verify_live(&world, &old)
+        .await
+        .is(3, "ledger-signature-untrusted");
+    assert!(world.stop().await.success());
+    world.start(0).await;
+    assert_eq!(world.vkey(), new);
+}
+
+async fn verify_live(world: &World, vkey: &str) -> Said {
+    let line = format!("ledger verify --vkey {vkey}");
+    world.say_as("compliance", &line).await
+}
+
+#[tokio::test]
+async fn a_key_that_was_exchanged_on_the_disk_signs_nothing() {
+    let mut world = World::acme().await;
+    rotated(&world, 30).await;
+    export(&world, "before").await;
+    assert!(world.stop().await.success());
+    for file in ["ledger.ed25519", "ledger-2.ed25519"] {
+        let path = world.path("lumos-data/keys").join(file);
+        let own = std::fs::read(&path).unwrap();
+        let anchored = std::fs::read(world.path("lumos-data.anchor/checkpoint")).unwrap();
+        std::fs::write(&path, "07".repeat(32)).unwrap();
+        world.say("serve").await.is(1, "key-differs");
+        std::fs::remove_file(&path).unwrap();
+        world.say("serve").await.is(1, "key-missing");
+        assert!(!path.exists(), "no other key is made");
+        std::fs::write(&path, own).unwrap();
+        let now = std::fs::read(world.path("lumos-data.anchor/checkpoint")).unwrap();
+        assert_eq!(now, anchored, "nothing was signed");
+    }
+    world.start(0).await;
+    world.ledger_verifies("compliance").await;
+}
+
+#[tokio::test]
+async fn a_rotation_that_was_cut_short_is_finished_by_the_next_start() {
+    // Killed behind the entry; once with the anchor as it was before it, as after a write that failed, once as it is.
+    for persisted in [false, true] {
+        let mut world = World::acme().await;
+        let (_, old) = key(&world, 0).await;
+        signed(&world).await;
+        let anchor = world.path("lumos-data.anchor/checkpoint");
+        world.say_as(BY, "key create").await.is(0, "");
+        signed(&world).await;
+        let before = std::fs::read(&anchor).unwrap();
+        let (id, new) = key(&world, 1).await;
+        let rotate = format!("key rotate {id} --reason 'a year is over'");
+        world.say_as(TWO, &rotate).await.is(0, "key.rotated");
+        if persisted {
+            signed(&world).await;
+        }
+        world.kill().await;
+        if !persisted {
+            std::fs::write(&anchor, before).unwrap();
+        }
+        world.start(0).await;
+        assert_eq!(world.vkey(), new);
+        export(&world, "export").await;
+        assert_eq!(signatures(&world.path("export/checkpoint")), 2);
+        for vkey in [&old, &new] {
+            verify(&world, "export", vkey).await.is(0, "verified:");
+        }
+    }
+}
+
+#[tokio::test]
+async fn keys_come_back_from_their_backup() {
+    let mut world = World::acme().await;
+    rotated(&world, 30).await;
+    export(&world, "before").await;
+    let with = async |line: &str, input: &str| run(&mut world.lumos(line), input).await;
+    let (long, other) = (
+        "a long passphrase of Acme\n",
+        "another passphrase of Acme\n",
+    );
+    with("key backup keys.age", "short\n")
+        .await
+        .is(1, "fewer than 16 characters");
+    let four =
+        "4 keys are in keys.age: ledger-2.ed25519, ledger.ed25519, server.hmac, statements.p256";
+    with("key backup keys.age", long).await.is(0, four);
+    with("key backup keys.age", long)
+        .await
+        .is(1, "is there already");
+    let secret = std::fs::read_to_string(world.path("lumos-data/keys/ledger.ed25519")).unwrap();
+    let sealed = std::fs::read(world.path("keys.age")).unwrap();
+    assert!(!String::from_utf8_lossy(&sealed).contains(&secret));
+    with("key restore keys.age", long)
+        .await
+        .is(1, "in use by a server");
+    assert!(world.stop().await.success());
+
+    let folder = world.path("lumos-data/keys");
+    std::fs::remove_dir_all(&folder).unwrap();
+    world.say("serve").await.is(1, "restore it from the backup of keys");
+    // That start made a key for what is looked up, which any will do for, and no other.
+    drop(std::fs::remove_dir_all(&folder));
+    let with = async |line: &str, input: &str| run(&mut world.lumos(line), input).await;
+    with("key restore keys.age", other)
+        .await
+        .is(1, "backup-unreadable");
+    assert!(!folder.exists());
+    with("key restore keys.age", long)
+        .await
+        .is(0, "4 of 4 keys were missing");
+    with("key restore keys.age", long)
+        .await
+        .is(0, "0 of 4 keys were missing");
+    std::fs::write(folder.join("ledger.ed25519"), "07".repeat(32)).unwrap();
+    with("key restore keys.age", long)
+        .await
+        .is(1, "is another key");
+    std::fs::write(folder.join("ledger.ed25519"), secret).unwrap();
+    for cut in [10, sealed.len() / 2, sealed.len() - 1] {
+        world.write("cut.age", &sealed[..cut]);
+        run(&mut world.lumos("key restore cut.age"), long)
+            .await
+            .is(1, "backup-unreadable");
+    }
+    world.start(0).await;
+    world.ledger_verifies("compliance").await;
+}
+
+#[tokio::test]
+async fn a_backup_is_an_age_file() {
+    if !Path::new("/usr/bin/age-keygen").exists() {
+        println!("skipped: no age, run `cargo xtask peers age`");
+        return;
+    }
+    let mut world = World::acme().await;
+    assert!(world.stop().await.success());
+    let mut keygen = program("/usr/bin/age-keygen");
+    let made = keygen.args(["-o", "identity"]).current_dir(world.path(""));
+    let made = run(made, "").await.is(0, "Public key: ");
+    let recipient = made
+        .err
+        .split("Public key: ")
+        .nth(1)
+        .unwrap()
+        .trim()
+        .to_owned();
+    let backup = format!("key backup keys.age --recipient {recipient}");
+    world.say(&backup).await.is(0, "3 keys");
+    let mut age = program("/usr/bin/age");
+    age.args(["--decrypt", "-i", "identity", "keys.age"]);
+    let opened = run(age.current_dir(world.path("")), "")
+        .await
+        .is(0, "lumos-keys/v1");
+    let secret = std::fs::read_to_string(world.path("lumos-data/keys/ledger.ed25519")).unwrap();
+    assert!(opened.out.contains(secret.trim()));
+    // And what age made, LUMOS reads.
+    let mut age = program("/usr/bin/age");
+    age.args(["--encrypt", "-r", &recipient, "-o", "other.age"]);
+    run(age.current_dir(world.path("")), &opened.out)
+        .await
+        .is(0, "");
+    std::fs::remove_file(world.path("lumos-data/keys/ledger.ed25519")).unwrap();
+    world
+        .say("key restore other.age --identity identity")
+        .await
+        .is(0, "1 of 3 keys");
+    world.start(0).await;
+    world.ledger_verifies("compliance").await;
 }

@@ -86,7 +86,7 @@ async fn real_softhsm_a_ledger_begins_with_a_key_that_never_leaves_its_token() {
     world.ledger_verifies("compliance").await;
     // Another one on the same token, then one in a file; whoever holds the first follows.
     for (create, second) in [
-        ("key create", "lumos ledger.acme.example 2"),
+        ("key create", "lumos lumos.acme.example/main 2"),
         ("key create --place file", "ledger-3.ed25519"),
     ] {
         world.say_as(BY, create).await.is(0, "lumos.key.created.v1");

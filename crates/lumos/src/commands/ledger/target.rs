@@ -212,7 +212,7 @@ pub(super) fn anchored(dir: &Path) -> Result<Vec<u8>> {
 }
 
 /// Whether a running server holds the lock of `dir`.
-fn is_held(dir: &Path) -> bool {
+pub(in crate::commands) fn is_held(dir: &Path) -> bool {
     let lock = fs::File::open(dir.join("lock"));
     lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(fs::TryLockError::WouldBlock)))
 }
