@@ -1,5 +1,5 @@
 //! Ledger keys on a token behind PKCS#11, such as an HSM: they are made there, marked so that they cannot leave it, and
-//! sign there (CKM_EDDSA over Ed25519, PKCS#11 v3.0, 2.3.14). Calls block, and are made one at a time on threads that
+//! sign there (`CKM_EDDSA` over Ed25519, PKCS#11 v3.0, 2.3.14). Calls block, and are made one at a time on threads that
 //! may. After any failure everything is opened anew, so that a token that comes back is found.
 
 use std::{
@@ -24,7 +24,7 @@ use lumos_engine::ports::{KeyStore, PortError, Signer};
 use lumos_http::Secret;
 use serde::Deserialize;
 
-/// The curve as PKCS#11 names it: the PrintableString `edwards25519`, in DER.
+/// The curve as PKCS#11 names it: the `PrintableString` `edwards25519`, in DER.
 const CURVE_NAME: &[u8] = b"\x13\x0cedwards25519";
 /// The same as newer tokens name it: the object identifier 1.3.101.112 (RFC 8410), in DER.
 const CURVE_OID: &[u8] = b"\x06\x03\x2b\x65\x70";
