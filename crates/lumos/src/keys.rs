@@ -12,14 +12,15 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use async_trait::async_trait;
-use lumos_connect::pkcs11::TokenKeys;
+use lumos_connect::{kms::KmsKeys, pkcs11::TokenKeys};
 use lumos_domain::words::KeyPlace;
 use lumos_enforce::dsse::StatementSigner;
 use lumos_engine::{
     key::ServerKey,
     keyring::Places,
-    ports::{Entropy, KeyStore, PortError, Signer},
+    ports::{Clock, Entropy, KeyStore, PortError, Signer},
 };
+use lumos_http::Client;
 use lumos_ledger::NoteSigner;
 
 use crate::{edge::OsEntropy, settings};
@@ -84,16 +85,28 @@ impl KeyStore for KeyFiles {
 }
 
 /// What keeps the ledger's keys, as the settings say.
-pub(crate) fn places(settings: &settings::Keys, data: &Path) -> Places {
+///
+/// # Errors
+/// When the address of a service cannot be used.
+pub(crate) fn places(
+    settings: &settings::Keys,
+    data: &Path,
+    http: &Client,
+    clock: Arc<dyn Clock>,
+) -> Result<Places> {
     let files: Arc<dyn KeyStore> = Arc::new(KeyFiles::of(data, Arc::new(OsEntropy)));
     let mut stores = BTreeMap::from([(KeyPlace::File, files)]);
     if let Some(token) = &settings.pkcs11 {
         stores.insert(KeyPlace::Pkcs11, Arc::new(TokenKeys::new(token)));
     }
-    Places {
+    if let Some(kms) = &settings.kms {
+        let keys = KmsKeys::new(kms, http, clock).context("reaching the key management service")?;
+        stores.insert(KeyPlace::Kms, Arc::new(keys));
+    }
+    Ok(Places {
         stores,
         new: settings.new,
-    }
+    })
 }
 
 /// Whether a file of this name in `DATA/keys` holds a key.

@@ -114,7 +114,7 @@ pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
         .await
         .with_context(|| format!("listening on {}", settings.listen))?;
     let address = listener.local_addr()?;
-    let base = Base::open(loaded, &extras).await?;
+    let base = Base::open(loaded, &extras, &http).await?;
     write_address(&settings.data, address)?;
 
     let (stop, stopped) = watch::channel(false);
@@ -201,7 +201,7 @@ struct Base {
 }
 
 impl Base {
-    async fn open(loaded: &Loaded, extras: &Extras) -> Result<Self> {
+    async fn open(loaded: &Loaded, extras: &Extras, http: &Client) -> Result<Self> {
         let (data, origin) = (&own_folder(&loaded.settings.data)?, &loaded.settings.origin);
         let storage = Storage::open(&loaded.settings, data).await?;
         let store = storage.store();
@@ -216,7 +216,7 @@ impl Base {
         };
         let anchor = Arc::new(Storage::anchor(data)?);
         let clock = Arc::clone(&ports.clock);
-        let places = keys::places(&loaded.settings.keys, data);
+        let places = keys::places(&loaded.settings.keys, data, http, Arc::clone(&clock))?;
         let ring = Arc::new(KeyRing::open(Arc::clone(&store), clock, places, origin).await?);
         // Before anything is written: nothing starts behind or against what was signed.
         let notary = Notary::start(Arc::clone(&store), anchor, Arc::clone(&ring), origin).await?;
@@ -309,7 +309,9 @@ impl Parts {
 fn client(settings: &Settings, witnesses: &Witnesses) -> Result<Client> {
     let registries = settings.registries.iter().filter_map(|r| r.address());
     let authority = settings.timestamps.as_ref().map(|one| one.url.as_str());
-    let addresses = registries.chain(witnesses.addresses()).chain(authority);
+    let kms = settings.keys.kms.as_ref().map(|kms| kms.url.as_str());
+    let others = authority.into_iter().chain(kms);
+    let addresses = registries.chain(witnesses.addresses()).chain(others);
     Ok(Client::new(&Egress {
         hosts: addresses.map(str::to_owned).collect(),
         ..Egress::default()

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use lumos_connect::{RegistrySettings, pkcs11::TokenSettings};
+use lumos_connect::{RegistrySettings, kms::KmsSettings, pkcs11::TokenSettings};
 use lumos_domain::{id::Digest, words::KeyPlace};
 use lumos_http::Secret;
 use serde::Deserialize;
@@ -106,6 +106,8 @@ pub(crate) struct Keys {
     pub new: KeyPlace,
     /// A token behind PKCS#11.
     pub pkcs11: Option<TokenSettings>,
+    /// A key management service.
+    pub kms: Option<KmsSettings>,
 }
 
 impl Default for Keys {
@@ -113,6 +115,7 @@ impl Default for Keys {
         Self {
             new: KeyPlace::File,
             pkcs11: None,
+            kms: None,
         }
     }
 }

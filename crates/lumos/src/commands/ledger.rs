@@ -122,7 +122,7 @@ pub(super) async fn export(remote: &Remote, dir: &Path) -> Result<u64> {
 async fn handovers(remote: &Remote, dir: &Path) -> Result<()> {
     let keys = remote.get("/api/v1/keys").await?;
     let keys: Vec<VerifierKey> = trust::listed(&keys)
-        .map(|key| key.parse())
+        .map(str::parse)
         .collect::<Result<_, _>>()?;
     let mut files = vec![(export::HANDED.to_owned(), export::vkeys(&keys).into_bytes())];
     for key in &keys {

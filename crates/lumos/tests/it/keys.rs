@@ -69,6 +69,30 @@ fn signatures(path: &Path) -> usize {
     Note::parse(&note).unwrap().signatures().len()
 }
 
+/// Of the export `after`, which `old` does not sign any more.
+async fn nothing_else_leads_on(world: &World, old: &str, second: &str) {
+    // Without what both signed, nothing leads from the one to the other; what one holds from then does.
+    std::fs::remove_dir_all(world.path("after/handover")).unwrap();
+    let unknown = verify(world, "after", old)
+        .await
+        .is(3, "ledger-signature-untrusted");
+    assert!(
+        unknown.out.contains(&format!("key {second}")),
+        "{unknown:?}"
+    );
+    verify(world, "after --since both/checkpoint", old)
+        .await
+        .is(0, &format!("key {second} follows key"));
+    // From before the change, the old key says nothing of it.
+    verify(world, "after --since before/checkpoint", old)
+        .await
+        .is(3, "ledger-signature-untrusted");
+    let stranger = NoteSigner::from_seed(ORIGIN, &[9; 32]).unwrap();
+    verify(world, "after", &stranger.verifier_key().to_string())
+        .await
+        .is(3, "ledger-signature-untrusted");
+}
+
 #[tokio::test]
 async fn whoever_holds_the_old_key_verifies_across_a_rotation() {
     let mut world = World::acme().await;
@@ -131,26 +155,7 @@ async fn whoever_holds_the_old_key_verifies_across_a_rotation() {
             .is(0, "verified:");
     }
     verify(&world, "after", &old).await.is(0, &follows);
-    // Without what both signed, nothing leads from the one to the other; what one holds from then does.
-    std::fs::remove_dir_all(world.path("after/handover")).unwrap();
-    let unknown = verify(&world, "after", &old)
-        .await
-        .is(3, "ledger-signature-untrusted");
-    assert!(
-        unknown.out.contains(&format!("key {second}")),
-        "{unknown:?}"
-    );
-    verify(&world, "after --since both/checkpoint", &old)
-        .await
-        .is(0, &follows);
-    // From before the change, the old key says nothing of it.
-    verify(&world, "after --since before/checkpoint", &old)
-        .await
-        .is(3, "ledger-signature-untrusted");
-    let stranger = NoteSigner::from_seed(ORIGIN, &[9; 32]).unwrap();
-    verify(&world, "after", &stranger.verifier_key().to_string())
-        .await
-        .is(3, "ledger-signature-untrusted");
+    nothing_else_leads_on(&world, &old, &second).await;
 
     assert!(world.stop().await.success());
     // The same of the data directory, and after a start.
@@ -427,7 +432,10 @@ async fn keys_come_back_from_their_backup() {
 
     let folder = world.path("lumos-data/keys");
     std::fs::remove_dir_all(&folder).unwrap();
-    world.say("serve").await.is(1, "restore it from the backup of keys");
+    world
+        .say("serve")
+        .await
+        .is(1, "restore it from the backup of keys");
     // That start made a key for what is looked up, which any will do for, and no other.
     drop(std::fs::remove_dir_all(&folder));
     let with = async |line: &str, input: &str| run(&mut world.lumos(line), input).await;

@@ -1,4 +1,4 @@
-//! Ledger keys on a real token behind PKCS#11: SoftHSM, looked into by OpenSC.
+//! Ledger keys on a real token behind PKCS#11: `SoftHSM`, looked into by `OpenSC`.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
 const BY: &str = "administrator";
 const TWO: &str = "administrator & risk";
 
-/// Acme with a token of its own, whose settings name it; nothing and a line where there is no SoftHSM.
+/// Acme with a token of its own, whose settings name it; nothing and a line where there is no `SoftHSM`.
 async fn with_token(new: &str) -> Option<World> {
     if !Path::new(MODULE).exists() || !Path::new("/usr/bin/pkcs11-tool").exists() {
         println!("skipped: no SoftHSM with OpenSC, run `cargo xtask peers softhsm`");
@@ -45,7 +45,7 @@ async fn running(new: &str) -> Option<World> {
     Some(world)
 }
 
-/// What OpenSC sees on the token.
+/// What `OpenSC` sees on the token.
 async fn objects(world: &World) -> String {
     let mut tool = program("/usr/bin/pkcs11-tool");
     tool.args([
