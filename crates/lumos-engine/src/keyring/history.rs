@@ -101,3 +101,115 @@ impl History {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lumos_domain::{
+        event::{KeyAdopted, KeyCreated, KeyRevoked, KeyRotated},
+        seal::Sealed,
+        words::KeyPlace,
+    };
+
+    use super::*;
+
+    fn key(id: &str) -> LogKey {
+        format!("ledger.acme.example+{id}+AAAA").parse().unwrap()
+    }
+
+    fn why() -> Sealed {
+        let sealed = format!(r#"{{"sealed":"hmac-sha256:{}"}}"#, "0".repeat(64));
+        serde_json::from_str(&sealed).unwrap()
+    }
+
+    fn adopted(id: &str) -> Event {
+        let (place, name) = (KeyPlace::File, "ledger.ed25519".to_owned());
+        let key = key(id);
+        KeyAdopted { key, place, name }.into()
+    }
+
+    fn created(id: &str) -> Event {
+        let (place, name) = (KeyPlace::File, format!("{id}.ed25519"));
+        let key = key(id);
+        KeyCreated { key, place, name }.into()
+    }
+
+    fn rotated(from: &str, to: &str) -> Event {
+        KeyRotated {
+            from: Some(key(from)),
+            to: key(to),
+            overlap_until: "2026-03-31T09:00:00Z".parse().unwrap(),
+            reason: why(),
+        }
+        .into()
+    }
+
+    fn revoked(id: &str, good_until: u64) -> Event {
+        KeyRevoked {
+            key: key(id),
+            good_until,
+            reason: why(),
+        }
+        .into()
+    }
+
+    #[test]
+    fn a_word_counts_from_its_rotation_to_its_revocation() {
+        let (a, b, c) = ("0000000a", "0000000b", "0000000c");
+        let until = |good_until, entry| Word::Revoked { good_until, entry };
+        let mut entries = vec![
+            (7, adopted(a)),
+            (8, created(b)),
+            (10, rotated(a, b)),
+            (20, revoked(a, 15)),
+        ];
+        for (key_id, size, word) in [
+            (a, 0, Word::Counts),
+            (a, 15, Word::Counts),
+            (a, 16, until(15, 20)),
+            (a, u64::MAX, until(15, 20)),
+            (b, 10, Word::Unknown),
+            (b, 11, Word::Counts),
+            (b, u64::MAX, Word::Counts),
+            (c, 11, Word::Unknown),
+        ] {
+            let history = History(entries.clone());
+            assert_eq!(history.word(&key(key_id), size), word, "{key_id} at {size}");
+        }
+        // A revocation never lets a key count beyond itself, and a later one only takes more away.
+        entries[3] = (20, revoked(a, 1_000));
+        let wide = History(entries.clone());
+        assert_eq!(wide.word(&key(a), 20), Word::Counts);
+        assert_eq!(wide.word(&key(a), 21), until(20, 20));
+        entries.push((30, revoked(a, 12)));
+        entries.push((31, revoked(a, 900)));
+        let narrow = History(entries);
+        assert_eq!(narrow.word(&key(a), 12), Word::Counts);
+        assert_eq!(narrow.word(&key(a), 13), until(12, 30));
+    }
+
+    #[test]
+    fn at_each_size_the_entries_below_it_say_who_signs() {
+        let (a, b) = ("0000000a", "0000000b");
+        let history = History(vec![
+            (0, adopted(a)),
+            (4, created(b)),
+            (5, rotated(a, b)),
+            (9, revoked(b, 9)),
+        ]);
+        let day = |day: &str| format!("2026-03-{day}T09:00:00Z").parse().unwrap();
+        for (size, when, expected) in [
+            (0, "01", &[][..]),
+            (5, "01", &[a]),
+            (6, "01", &[b, a]),
+            (9, "30", &[b, a]),
+            // The overlap is over at its end, not after it.
+            (9, "31", &[b]),
+            (10, "30", &[a]),
+            (10, "31", &[]),
+        ] {
+            let keys = history.at(size);
+            let signing: Vec<&str> = keys.signing(day(when)).iter().map(|k| k.key.id()).collect();
+            assert_eq!(signing, expected, "{size} on day {when}");
+        }
+    }
+}

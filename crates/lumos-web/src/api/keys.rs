@@ -29,23 +29,23 @@ pub(super) fn router() -> OpenApiRouter<App> {
 }
 
 /// A key of the ledger.
-#[derive(Serialize, ToSchema)]
-struct KeyView {
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct KeyView {
     /// Its id, eight hex digits.
-    key: String,
-    vkey: String,
+    pub(crate) key: String,
+    pub(crate) vkey: String,
     /// `signs`, `signs-beside`, `unused`, `replaced` or `revoked`.
-    state: &'static str,
+    pub(crate) state: &'static str,
     /// What keeps it: `file`, `pkcs11` or `kms`.
-    place: &'static str,
-    name: String,
+    pub(crate) place: &'static str,
+    pub(crate) name: String,
     /// Until when it signs beside the one that replaced it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
-    until: Option<Timestamp>,
+    pub(crate) until: Option<Timestamp>,
     /// Of a revoked key: up to how many entries its checkpoints count.
     #[serde(skip_serializing_if = "Option::is_none")]
-    good_until: Option<u64>,
+    pub(crate) good_until: Option<u64>,
 }
 
 fn view(keys: &Keys, key: &Key, now: Timestamp) -> KeyView {
@@ -87,10 +87,18 @@ async fn key(app: &App, id: &str) -> Result<Key, Problem> {
     responses((status = 200, body = [KeyView]), (status = "4XX", body = Problem)))]
 async fn list(State(app): State<App>, who: SignedIn) -> Result<Json<Vec<KeyView>>, Problem> {
     who.must(&app, Right::Read, None).await?;
+    Ok(Json(views(&app).await?))
+}
+
+/// Every key of the ledger as people see it.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) async fn views(app: &App) -> Result<Vec<KeyView>, Problem> {
     let now = app.door.ports().clock.now();
-    let keys = keys(&app).await?;
+    let keys = keys(app).await?;
     let known = keys.known.iter();
-    Ok(Json(known.map(|key| view(&keys, key, now)).collect()))
+    Ok(known.map(|key| view(&keys, key, now)).collect())
 }
 
 /// A key to make, or to take if it is there already.

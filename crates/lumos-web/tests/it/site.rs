@@ -27,15 +27,14 @@ use lumos_domain::{
     proposal::Governed,
     release::{DetectCandidate, IdentifyRelease},
     system::DefineSystem,
-    words::{KeyPlace, ModelTier},
+    words::ModelTier,
 };
 use lumos_enforce::dsse::StatementSigner;
 use lumos_engine::{
     Door, Request as Asked,
     key::ServerKey,
-    keyring::{KeyRing, Places},
     notary::Published,
-    ports::{Clock, Entropy, KeyStore, PortError, Ports, Signer},
+    ports::{Clock, Entropy, Ports},
     runtime,
     secret::Sealer,
     views,
@@ -53,6 +52,8 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 use tower::ServiceExt as _;
+
+mod ring;
 
 pub(crate) const ORIGIN: &str = "ledger.acme.example";
 pub(crate) const FIRST_PASSWORD: &str = "the first password";
@@ -145,43 +146,6 @@ pub(crate) struct Answer {
     pub(crate) html: String,
 }
 
-/// A key that signs in this process.
-#[derive(Clone)]
-struct Own(NoteSigner);
-
-#[async_trait::async_trait]
-impl Signer for Own {
-    fn public(&self) -> &[u8; 32] {
-        self.0.verifier_key().public()
-    }
-
-    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, PortError> {
-        Ok(self.0.signature(message).to_vec())
-    }
-}
-
-#[async_trait::async_trait]
-impl KeyStore for Own {
-    async fn open(&self, _name: &str) -> Result<Option<Arc<dyn Signer>>, PortError> {
-        Ok(Some(Arc::new(self.clone())))
-    }
-
-    async fn create(&self, _name: &str) -> Result<Arc<dyn Signer>, PortError> {
-        Ok(Arc::new(self.clone()))
-    }
-}
-
-async fn keys(door: &Door, signer: &NoteSigner) -> Arc<KeyRing> {
-    let own: Arc<dyn KeyStore> = Arc::new(Own(signer.clone()));
-    let places = Places {
-        stores: [(KeyPlace::File, own)].into(),
-        new: KeyPlace::File,
-    };
-    let (store, clock) = (&door.ports().store, &door.ports().clock);
-    let ring = KeyRing::open(Arc::clone(store), Arc::clone(clock), places, ORIGIN).await;
-    Arc::new(ring.unwrap())
-}
-
 impl Site {
     pub(crate) async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
@@ -213,7 +177,7 @@ impl Site {
             decisions: Decisions::new(door.clone(), ORIGIN, statements),
             door: door.clone(),
             published,
-            keys: keys(&door, &signer).await,
+            keys: ring::of(&door, &signer).await,
             trouble: watch::channel(None).1,
             gatekeeper: Gatekeeper::new([1; 16]).unwrap(),
             registries: BTreeMap::new(),

@@ -28,6 +28,7 @@ mod documents;
 mod erase;
 mod foreign;
 mod init;
+mod key_backup;
 mod keys;
 mod minilm;
 mod mlflow;

@@ -35,6 +35,12 @@ pub(super) enum KeyProblem {
         entry: u64,
         size: u64,
     },
+    /// Another key had taken its place, and did not sign.
+    #[error(
+        "over {size} entries key {key} signs every checkpoint of this log, and this one it did not sign: a key that was \
+         replaced says nothing alone"
+    )]
+    Replaced { key: String, size: u64 },
     /// No key the caller trusts leads to it.
     #[error(
         "the log is signed by {signed_by}, and no checkpoint by a key you trust says that this one follows it. Ask the \
@@ -51,6 +57,7 @@ impl KeyProblem {
     pub(super) const fn code(&self) -> &'static str {
         match self {
             Self::Revoked { .. } => "ledger-key-revoked",
+            Self::Replaced { .. } => "ledger-key-replaced",
             Self::Unknown { .. } => "ledger-signature-untrusted",
             Self::Unreadable(_) => "unreadable-entry",
         }
@@ -270,9 +277,9 @@ impl Reached {
         let mut problem = KeyProblem::Unknown {
             signed_by: ids(&signers),
         };
-        for key in signers.into_iter().filter(among) {
+        for key in signers.iter().copied().filter(among) {
             match self.word(key, size) {
-                Word::Counts => return Ok(()),
+                Word::Counts => return self.current(&signers, size),
                 Word::Unknown => {}
                 Word::Revoked { good_until, entry } => {
                     problem = KeyProblem::Revoked {
@@ -285,6 +292,23 @@ impl Reached {
             }
         }
         Err(problem)
+    }
+}
+
+impl Reached {
+    /// Whether the key that takes first place at this size is among the signers: no checkpoint was made without it.
+    fn current(&self, signers: &[&VerifierKey], size: u64) -> Result<(), KeyProblem> {
+        match self.history.at(size).current {
+            Some(current)
+                if !signers
+                    .iter()
+                    .any(|key| key.to_string() == current.as_str()) =>
+            {
+                let key = current.id().to_owned();
+                Err(KeyProblem::Replaced { key, size })
+            }
+            _ => Ok(()),
+        }
     }
 }
 
