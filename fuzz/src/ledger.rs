@@ -258,6 +258,7 @@ fn export(bytes: &[u8]) {
         keys: std::slice::from_ref(&log.key),
         earlier: &[],
         depth: Depth::Envelopes,
+        keep: None,
     };
     // What nobody has to believe is not looked at.
     let judged = |files: &BTreeMap<String, Vec<u8>>| {

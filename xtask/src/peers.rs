@@ -49,6 +49,16 @@ const PEERS: &[Peer] = &[
         name: "openssl",
         source: Source::System(&["openssl"]),
     },
+    // A token behind PKCS#11, and another program that looks into it.
+    Peer {
+        name: "softhsm",
+        source: Source::System(&["softhsm2", "opensc"]),
+    },
+    // The other reader of key backups.
+    Peer {
+        name: "age",
+        source: Source::System(&["age"]),
+    },
     // The database of several replicas. Its programs are wanted, each test runs a server of its own.
     Peer {
         name: "postgresql",

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+pub mod kms;
+pub mod pkcs11;
 pub mod registries;
 pub mod timestamps;
 pub mod webhook;

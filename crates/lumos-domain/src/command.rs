@@ -14,6 +14,7 @@ use crate::{
         AgentRef, AssignmentId, Digest, Environment, ModelName, PersonId, ProposalId, ReleaseId,
         ReviewId, SystemName, TokenId,
     },
+    keys::{self, AddKey, RevokeKey},
     org::{self, Genesis},
     person::{self, AddPerson, IssueToken, authorise},
     proposal::{self, Governed},
@@ -77,6 +78,10 @@ pub enum Command {
         reason: Sealed,
     },
     SetHold(SetHold),
+
+    AdoptKey(AddKey),
+    CreateKey(AddKey),
+    RevokeKey(RevokeKey),
 
     DetectCandidate(DetectCandidate),
     IdentifyRelease(IdentifyRelease),
@@ -183,6 +188,7 @@ fn allowed(world: &World, caller: &Caller, command: &Command) -> Result<(), Halt
         C::RecordStart { .. }
         | C::NameClockSource { .. }
         | C::RecordClockStep { .. }
+        | C::AdoptKey(_)
         | C::TimerDue { .. }
             if caller.actor == Actor::Clock =>
         {
@@ -192,6 +198,7 @@ fn allowed(world: &World, caller: &Caller, command: &Command) -> Result<(), Halt
         | C::RecordStart { .. }
         | C::NameClockSource { .. }
         | C::RecordClockStep { .. }
+        | C::AdoptKey(_)
         | C::TimerDue { .. } => Err(Refusal::NotAllowed {
             right: Right::Govern,
         }
@@ -202,7 +209,8 @@ fn allowed(world: &World, caller: &Caller, command: &Command) -> Result<(), Halt
         C::ConfirmProposal { .. } | C::DeclineProposal { .. } | C::Sign(_) => {
             person::signer(world, caller).map(|_| ())
         }
-        C::SetHold(_) => everywhere(Right::Govern),
+        // Nobody has to wait for a second person to stop a key that was stolen.
+        C::SetHold(_) | C::CreateKey(_) | C::RevokeKey(_) => everywhere(Right::Govern),
         C::AddPerson(_)
         | C::SuspendPerson { .. }
         | C::RevokeRole { .. }
@@ -293,6 +301,9 @@ fn consequences(
         C::RevokeToken { person, token } => person::revoke_token(world, person, token),
         C::WithdrawErasure { person, reason } => erasure::withdraw(world, person, *reason),
         C::SetHold(set) => retention::hold(world, set),
+        C::AdoptKey(first) => keys::adopt(world, first),
+        C::CreateKey(new) => keys::create(world, new),
+        C::RevokeKey(revoke) => keys::revoke(world, revoke),
         C::DetectCandidate(detect) => release::detect(world, caller, detect),
         C::IdentifyRelease(identify) => release::identify(world, caller, identify),
         C::RecordAcquisitionFailure { release, failure } => {

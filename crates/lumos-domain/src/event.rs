@@ -18,11 +18,12 @@ use crate::{
         AgentName, AgentRef, BundleName, Digest, Environment, HoldId, ModelName, OutsideAgentName,
         PersonId, ReleaseId, ReviewId, RoleName, TokenId,
     },
+    keys::LogKey,
     proposal::Governed,
     retention::HoldScope,
     rules::{Gate, ReviewRules},
     seal::Sealed,
-    words::{Grade, Mode, ModelTier, PartKind, Reading, RecordClass, Verdict},
+    words::{Grade, KeyPlace, Mode, ModelTier, PartKind, Reading, RecordClass, Verdict},
 };
 
 macro_rules! events {
@@ -543,6 +544,46 @@ events! {
     ReleasesAssigned = "lumos.assignment.set.v1" {
         /// The releases, the newest first.
         releases: Vec<Assigned>,
+    }
+
+    // ---- keys ------------------------------------------------------------------------------------
+    /// The ledger's first key, with which it was begun.
+    KeyAdopted = "lumos.key.adopted.v1" {
+        /// The verifier key.
+        key: LogKey,
+        /// What keeps its private half.
+        place: KeyPlace,
+        /// How it is called there.
+        name: String,
+    }
+    /// A further key was made; it signs nothing yet.
+    KeyCreated = "lumos.key.created.v1" {
+        /// The verifier key.
+        key: LogKey,
+        /// What keeps its private half.
+        place: KeyPlace,
+        /// How it is called there.
+        name: String,
+    }
+    /// Another key signs every checkpoint over this entry.
+    KeyRotated = "lumos.key.rotated.v1" {
+        /// The key that it replaces; nothing where that one was revoked.
+        from: Option<LogKey>,
+        /// The key that signs from this entry on.
+        to: LogKey,
+        /// Until when the replaced key signs beside it.
+        overlap_until: Timestamp,
+        /// Why.
+        reason: Sealed,
+    }
+    /// A key's word does not count any more for checkpoints that are longer than said.
+    KeyRevoked = "lumos.key.revoked.v1" {
+        /// The key.
+        key: LogKey,
+        /// Up to how many entries its checkpoints still count; never beyond this entry.
+        good_until: u64,
+        /// Why.
+        reason: Sealed,
     }
 
     // ---- proposal --------------------------------------------------------------------------------

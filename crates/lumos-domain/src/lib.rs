@@ -12,6 +12,7 @@ pub mod erasure;
 pub mod event;
 pub mod facts;
 pub mod id;
+pub mod keys;
 pub mod manifest;
 pub mod model;
 pub mod org;

@@ -14,6 +14,7 @@ use crate::{
     event::{Event, ProposalConfirmed, ProposalDeclined, ProposalMade},
     facts::{Binding, BundleRef},
     id::{Digest, HoldId, ModelName, PersonId, ProposalId, RoleName},
+    keys::{self, RotateKey},
     model::{self, RegisterModel},
     org::{self, SetMode},
     outside::{self, DefineOutsideAgent},
@@ -98,6 +99,8 @@ pub enum Governed {
         /// Why.
         reason: Sealed,
     },
+    /// Another key is to sign the ledger.
+    RotateKey(RotateKey),
     /// It is asked that a person be erased.
     ErasePerson {
         /// Who.
@@ -211,6 +214,7 @@ impl Governed {
                 Some(scope) => json!({ "hold": hold, "scope": scope }),
                 None => Value::Null,
             },
+            Self::RotateKey(_) => json!({ "key": world.keys()?.current }),
             Self::ErasePerson { person, .. } => json!({ "person": person }),
         })
     }
@@ -232,6 +236,7 @@ impl Governed {
             | Self::DefineSystem(_)
             | Self::DefineOutsideAgent(_)
             | Self::SetRetention(_)
+            | Self::RotateKey(_)
             | Self::LiftHold { .. } => everywhere(Right::Govern),
             Self::GrantRole { .. } => everywhere(Right::ManagePeople),
             Self::ErasePerson { person, .. } => {
@@ -273,6 +278,7 @@ impl Governed {
             Self::DefineOutsideAgent(define) => outside::define(world, define),
             Self::SetRetention(set) => retention::set(world, set),
             Self::LiftHold { hold, reason } => retention::lift(world, hold, *reason),
+            Self::RotateKey(rotate) => keys::rotate(world, rotate, now),
             Self::ErasePerson { person, reason } => erasure::request(world, person, *reason, now),
         }
     }
@@ -288,6 +294,8 @@ impl Governed {
             | Self::LiftHold { .. }
             // Whoever records evidence of a kind can make a rule pass.
             | Self::DefineOutsideAgent(_)
+            // Who vouches for the ledger is somebody else then.
+            | Self::RotateKey(_)
             // What was erased comes back for nobody.
             | Self::ErasePerson { .. } => true,
             Self::DefineRole { role, rights } => {

@@ -153,6 +153,10 @@ refusals! {
         "your password was set by somebody else; change it first: until then it may be somebody else who asks";
     /// The submission names artifacts that are not this version's.
     WrongSource { problem: String } = "wrong-source", "this submission cannot be taken: {problem}";
+    /// The key's word was taken away.
+    KeyRevoked = "key-revoked", "this key was revoked; create another one and rotate to it";
+    /// The key signed before.
+    KeyUsed = "key-used", "this key signed the ledger before and was replaced; create another one and rotate to it";
     /// The account to erase can still act.
     StillActive = "still-active", "this account can still act; suspend it first, then ask that it be erased";
     /// Nobody erases themselves.

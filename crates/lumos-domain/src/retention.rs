@@ -102,6 +102,7 @@ impl HoldScope {
             | Stream::Person(_)
             | Stream::System(_)
             | Stream::Bundle(_)
+            | Stream::Keys
             | Stream::Denials(_)
             | Stream::Readings(_) => return matches!(self, Self::Person(held) if held == person),
         };

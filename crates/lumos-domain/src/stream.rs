@@ -33,6 +33,8 @@ pub enum Stream {
     Bundle(BundleName),
     /// A change that waits for a second person.
     Proposal(ProposalId),
+    /// The keys that sign the ledger.
+    Keys,
     /// First denials, per system asked for; nothing is decided from it.
     Denials(SystemName),
     /// What one person or service read in bulk; nothing is decided from it.
@@ -52,6 +54,7 @@ impl fmt::Display for Stream {
             Self::Assignment(id) => write!(f, "assignment/{id}"),
             Self::Bundle(name) => write!(f, "bundle/{name}"),
             Self::Proposal(id) => write!(f, "proposal/{id}"),
+            Self::Keys => f.write_str("keys"),
             Self::Denials(name) => write!(f, "denials/{name}"),
             Self::Readings(id) => write!(f, "readings/{id}"),
         }
@@ -65,6 +68,7 @@ impl FromStr for Stream {
         let (noun, id) = text.split_once('/').unwrap_or((text, ""));
         Ok(match (noun, id) {
             ("org", "") if text == "org" => Self::Org,
+            ("keys", "") if text == "keys" => Self::Keys,
             ("person", id) => Self::Person(id.parse()?),
             ("model", id) => Self::Model(id.parse()?),
             ("subject", id) => Self::Subject(id.parse()?),
@@ -119,6 +123,7 @@ mod tests {
             "assignment/ward/intake/production",
             "bundle/starter",
             "proposal/0123456789abcdef0123",
+            "keys",
             "denials/ward",
             "readings/p-1",
         ] {
@@ -127,6 +132,7 @@ mod tests {
         for text in [
             "",
             "org/",
+            "keys/",
             "release/a",
             "release/a/b/c",
             "review/a/b/c/x",

@@ -90,6 +90,15 @@ words! {
         /// Was shown the names of everybody.
         Names = "names",
     }
+    /// What keeps the private half of a ledger key.
+    KeyPlace {
+        /// A file of the data directory.
+        File = "file",
+        /// A token behind PKCS#11, such as an HSM.
+        Pkcs11 = "pkcs11",
+        /// A key management service.
+        Kms = "kms",
+    }
     /// How heavy the human part of a decision is. Ordered from light to heavy.
     Depth {
         /// No person signs; approval is recorded with its reason.

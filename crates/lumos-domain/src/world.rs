@@ -11,6 +11,7 @@ use crate::{
         AssignmentId, BundleName, Digest, ModelName, PersonId, ProposalId, ReleaseId, ReviewId,
         SystemName,
     },
+    keys::Keys,
     manifest::Manifest,
     model::{Bundle, Model},
     org::Org,
@@ -64,6 +65,7 @@ enum State {
     Assignment(Assignment),
     Bundle(Bundle),
     Proposal(Box<Proposal>),
+    Keys(Box<Keys>),
     /// What is only counted: nothing is decided from it.
     Counted,
 }
@@ -81,6 +83,7 @@ impl State {
             Stream::Assignment(_) => Self::Assignment(Assignment::default()),
             Stream::Bundle(_) => Self::Bundle(Bundle::default()),
             Stream::Proposal(_) => Self::Proposal(Box::default()),
+            Stream::Keys => Self::Keys(Box::default()),
             Stream::Denials(_) | Stream::Readings(_) => Self::Counted,
         }
     }
@@ -97,6 +100,7 @@ impl State {
             Self::Assignment(state) => state.apply(event),
             Self::Bundle(state) => state.apply(event),
             Self::Proposal(state) => state.apply(event),
+            Self::Keys(state) => state.apply(event),
             Self::Counted => {}
         }
     }
@@ -173,6 +177,20 @@ impl World {
                 ..
             }) => Ok(org),
             _ => Err(Halt::Need(Need::Stream(Stream::Org))),
+        }
+    }
+
+    /// The keys that sign the ledger.
+    ///
+    /// # Errors
+    /// [`Halt::Need`] when they are not loaded yet.
+    pub fn keys(&self) -> Result<&Keys, Halt> {
+        match self.streams.get(&Stream::Keys) {
+            Some(Loaded {
+                state: State::Keys(keys),
+                ..
+            }) => Ok(keys),
+            _ => Err(Halt::Need(Need::Stream(Stream::Keys))),
         }
     }
 

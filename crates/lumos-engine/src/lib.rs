@@ -8,6 +8,7 @@ pub mod clock;
 pub mod cosigning;
 pub mod door;
 pub mod key;
+pub mod keyring;
 pub mod notary;
 pub mod pack;
 pub mod pick;
@@ -33,6 +34,7 @@ pub fn schema() -> Vec<&'static str> {
         runtime::SCHEMA.to_vec(),
         cosigning::SCHEMA.to_vec(),
         stamping::SCHEMA.to_vec(),
+        keyring::SCHEMA.to_vec(),
     ]
     .concat()
 }

@@ -3,11 +3,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use lumos_ledger::{Checkpoint, Frontier, VerifierKey, checkpoint};
+use lumos_ledger::{Checkpoint, Frontier, checkpoint};
 use tokio::sync::watch;
 
 use crate::{
-    ports::{Anchor, LedgerKey, PortError, Store},
+    keyring::{KeyError, KeyRing},
+    ports::{Anchor, PortError, Store},
     runtime::stopped,
 };
 
@@ -48,15 +49,15 @@ pub enum NotaryError {
         /// Entries in the database.
         size: u64,
     },
-    /// The anchored checkpoint cannot be read with this ledger's key.
+    /// The anchored checkpoint cannot be read with this ledger's keys.
     #[error("reading the anchored checkpoint")]
-    Anchored(#[source] checkpoint::Error),
+    Anchored(#[source] KeyError),
     /// A checkpoint could not be made.
     #[error("making a checkpoint")]
     Checkpoint(#[from] checkpoint::Error),
-    /// The key cannot sign.
+    /// A key cannot sign.
     #[error("signing a checkpoint")]
-    Signing(#[source] PortError),
+    Signing(#[source] KeyError),
     /// The store or the anchor failed.
     #[error(transparent)]
     Port(#[from] PortError),
@@ -71,7 +72,8 @@ impl NotaryError {
             Self::Against { .. } => "against-anchor",
             Self::Missing { .. } => "missing-anchor",
             Self::Anchored(_) => "unreadable-anchor",
-            Self::Checkpoint(_) | Self::Signing(_) => "checkpoint-failed",
+            Self::Checkpoint(_) => "checkpoint-failed",
+            Self::Signing(error) => error.code(),
             Self::Port(_) => "store-failed",
         }
     }
@@ -90,9 +92,10 @@ pub struct Published {
 pub struct Notary {
     store: Arc<dyn Store>,
     anchor: Arc<dyn Anchor>,
-    key: Arc<dyn LedgerKey>,
+    keys: Arc<KeyRing>,
     origin: String,
     published: watch::Sender<Published>,
+    trouble: watch::Sender<Option<String>>,
 }
 
 impl Notary {
@@ -103,17 +106,18 @@ impl Notary {
     pub async fn start(
         store: Arc<dyn Store>,
         anchor: Arc<dyn Anchor>,
-        key: Arc<dyn LedgerKey>,
+        keys: Arc<KeyRing>,
         origin: &str,
     ) -> Result<Self, NotaryError> {
         let frontier = store.frontier().await?;
         let anchored = anchor.load()?;
         match &anchored {
-            Some(note) => check(&*store, &frontier, note, key.verifier_key()).await?,
+            Some(note) => check(&*store, &frontier, note, &keys).await?,
             // Only an empty ledger may begin without an anchor, and it gets one before its first entry.
             None if frontier.size() == 0 => {
                 let first = Checkpoint::new(origin, 0, frontier.root())?;
-                anchor.store(&key.sign(&first).map_err(NotaryError::Signing)?)?;
+                let note = keys.sign(&first).await.map_err(NotaryError::Signing)?;
+                anchor.store(note.to_string().as_bytes())?;
             }
             None => {
                 return Err(NotaryError::Missing {
@@ -128,11 +132,12 @@ impl Notary {
         let notary = Self {
             store,
             anchor,
-            key,
+            keys,
             origin: origin.to_owned(),
             published,
+            trouble: watch::channel(None).0,
         };
-        notary.sign(frontier)?;
+        notary.sign(frontier).await?;
         Ok(notary)
     }
 
@@ -142,24 +147,35 @@ impl Notary {
         self.published.subscribe()
     }
 
-    /// The key that verifies this ledger's checkpoints.
+    /// Why nothing is published, while that is so.
     #[must_use]
-    pub fn verifier_key(&self) -> &VerifierKey {
-        self.key.verifier_key()
+    pub fn trouble(&self) -> watch::Receiver<Option<String>> {
+        self.trouble.subscribe()
     }
 
-    /// Signs after each commit until `stop` turns true. While the store or the anchor fails, as on a full disk,
-    /// nothing new is published and signing is tried again.
+    /// The keys that sign this ledger.
+    #[must_use]
+    pub const fn keys(&self) -> &Arc<KeyRing> {
+        &self.keys
+    }
+
+    /// Signs after each commit until `stop` turns true. While the store or the anchor fails, as on a full disk, or a key
+    /// cannot sign, as when its token was taken out, nothing new is published and signing is tried again.
     ///
     /// # Errors
-    /// When a checkpoint cannot be made or the key cannot sign it: the process must not go on as if it had published.
+    /// When a checkpoint cannot be made: the process must not go on as if it had published.
     pub async fn run(&self, mut stop: watch::Receiver<bool>) -> Result<(), NotaryError> {
         let mut committed = self.store.committed();
         loop {
             let again = match self.catch_up().await {
-                Ok(()) => false,
-                Err(NotaryError::Port(failed)) => {
-                    tracing::error!(problem = %failed, source = %failed.source, "the ledger's head could not be signed; it will be tried again");
+                Ok(()) => {
+                    self.trouble.send_replace(None);
+                    false
+                }
+                Err(error @ (NotaryError::Port(_) | NotaryError::Signing(_))) => {
+                    let problem = with_causes(&error);
+                    tracing::error!(%problem, "the ledger's head could not be signed; it will be tried again");
+                    self.trouble.send_replace(Some(problem));
                     true
                 }
                 Err(error) => return Err(error),
@@ -177,24 +193,38 @@ impl Notary {
     /// # Errors
     /// When that fails; nothing is published then.
     pub async fn catch_up(&self) -> Result<(), NotaryError> {
-        self.sign(self.store.frontier().await?)
+        self.sign(self.store.frontier().await?).await
     }
 
-    fn sign(&self, frontier: Frontier) -> Result<(), NotaryError> {
+    async fn sign(&self, frontier: Frontier) -> Result<(), NotaryError> {
         let size = frontier.size();
         // INVARIANT: sizes only grow; a size is signed once.
         if size <= self.published.borrow().size {
             return Ok(());
         }
         let checkpoint = Checkpoint::new(&self.origin, size, frontier.root())?;
-        let note = self.key.sign(&checkpoint).map_err(NotaryError::Signing)?;
-        self.anchor.store(&note)?;
+        let note = self.keys.sign(&checkpoint).await;
+        let note = note.map_err(NotaryError::Signing)?;
+        let bytes = note.to_string().into_bytes();
+        self.anchor.store(&bytes)?;
+        self.keys.hand_over(size, &note).await?;
         self.published.send_replace(Published {
             size,
-            note: note.into(),
+            note: bytes.into(),
         });
         Ok(())
     }
+}
+
+/// An error and what caused it, in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
 }
 
 /// Compares the database with an anchored checkpoint.
@@ -202,11 +232,10 @@ async fn check(
     store: &dyn Store,
     frontier: &Frontier,
     note: &[u8],
-    key: &VerifierKey,
+    keys: &KeyRing,
 ) -> Result<(), NotaryError> {
-    let opened =
-        Checkpoint::open(note, std::slice::from_ref(key)).map_err(NotaryError::Anchored)?;
-    let anchored = opened.checkpoint.size();
+    let opened = keys.own(note).await.map_err(NotaryError::Anchored)?;
+    let anchored = opened.size();
     let size = frontier.size();
     if size < anchored {
         return Err(NotaryError::Behind { size, anchored });
@@ -216,7 +245,7 @@ async fn check(
     } else {
         root_at(store, anchored).await?
     };
-    if root == *opened.checkpoint.root() {
+    if root == *opened.root() {
         Ok(())
     } else {
         Err(NotaryError::Against { anchored })

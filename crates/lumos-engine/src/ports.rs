@@ -639,11 +639,22 @@ pub struct Ports {
     pub key: Arc<ServerKey>,
 }
 
-/// The key that signs checkpoints. Behind a port, so that it can live in a file, a KMS or a token.
-pub trait LedgerKey: Send + Sync {
-    /// Signs a checkpoint.
-    fn sign(&self, checkpoint: &lumos_ledger::Checkpoint) -> Result<Vec<u8>, PortError>;
+/// One Ed25519 key that signs. Its private half may be anywhere, and need never be in this process.
+#[async_trait]
+pub trait Signer: Send + Sync {
+    /// The 32 bytes of the public key (RFC 8032).
+    fn public(&self) -> &[u8; 32];
 
-    /// The key that verifies it.
-    fn verifier_key(&self) -> &lumos_ledger::VerifierKey;
+    /// The 64 bytes of the signature over `message`. Whoever asks checks them.
+    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, PortError>;
+}
+
+/// What keeps keys: files, a token behind PKCS#11, a key management service.
+#[async_trait]
+pub trait KeyStore: Send + Sync {
+    /// The key called so; `None` when there is none.
+    async fn open(&self, name: &str) -> Result<Option<Arc<dyn Signer>>, PortError>;
+
+    /// Makes a key and calls it so. It is there for good when this returns.
+    async fn create(&self, name: &str) -> Result<Arc<dyn Signer>, PortError>;
 }

@@ -82,12 +82,14 @@ impl Reach {
             }
             // The house as a whole, its people, and what several models share.
             Stream::Org
+            | Stream::Keys
             | Stream::Person(_)
             | Stream::System(_)
             | Stream::Assignment(_)
             | Stream::Bundle(_)
             | Stream::Proposal(_)
-            | Stream::Denials(_) => Vec::new(),
+            | Stream::Denials(_)
+            | Stream::Readings(_) => Vec::new(),
         };
         for model in models {
             if self.reads(door, model).await? {

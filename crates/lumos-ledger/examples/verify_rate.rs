@@ -160,6 +160,7 @@ fn verified(
         keys,
         earlier: &[],
         depth,
+        keep: None,
     };
     let on = NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN);
     let ours = seconds(|| Ok(verify_on(on, source, &trust).map(|_| ())?))?;

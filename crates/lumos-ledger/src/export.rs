@@ -145,6 +145,15 @@ pub fn vkeys(keys: &[VerifierKey]) -> String {
     keys.iter().map(|key| format!("{key}\n")).collect()
 }
 
+/// The path of the list of all keys that the log ever had, in the form of `vkeys`: no key in it is to be trusted for
+/// that.
+pub const HANDED: &str = "handover/vkeys";
+
+/// The path of the checkpoint by which `key` handed over to the next, where it did: both signed it.
+pub fn handover(key: &VerifierKey) -> String {
+    format!("handover/{:08x}", key.id())
+}
+
 /// The text of `VERIFY.md`: commands for foreign tools, and the whole of a foreign verifier in Go, so
 /// that an export needs nothing beside it.
 pub const GUIDE: &str = concat!(

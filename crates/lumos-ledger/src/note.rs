@@ -271,6 +271,42 @@ pub struct VerifierKey {
 }
 
 impl VerifierKey {
+    /// The key of type 0x01 called `name`, from the 32 bytes of its Ed25519 public key.
+    ///
+    /// # Errors
+    /// [`Error::Name`] when the name cannot stand in a signature line, [`Error::Key`] when the bytes are no key.
+    pub fn ed25519(name: &str, public: &[u8; 32]) -> Result<Self, Error> {
+        if !is_name(name) {
+            return Err(Error::Name(name.chars().take(80).collect()));
+        }
+        let key = VerifyingKey::from_bytes(public).ok();
+        let key = key.filter(|key| !key.is_weak()).ok_or(Error::Key {
+            key: name.chars().take(80).collect(),
+            why: "it is not an Ed25519 public key",
+        })?;
+        Ok(Self {
+            name: name.to_owned(),
+            algorithm: Algorithm::Ed25519,
+            key,
+        })
+    }
+
+    /// The line of a signature over `text` that was made elsewhere, by a token or a service. It is checked first:
+    /// what does not hold never stands under a note.
+    ///
+    /// # Errors
+    /// [`Error::Signature`] when this key did not make it over this text.
+    pub fn line(&self, text: &str, signature: &[u8]) -> Result<SignatureLine, Error> {
+        match self.check(text, signature) {
+            Some(_) => Ok(SignatureLine::new(
+                self.name.clone(),
+                self.id(),
+                signature.to_vec(),
+            )),
+            None => Err(Error::Signature(self.name.clone())),
+        }
+    }
+
     /// Name of the key: for a log its origin.
     pub fn name(&self) -> &str {
         &self.name
@@ -419,6 +455,11 @@ impl NoteSigner {
     /// Signs a text that ends in a newline.
     pub fn sign(&self, text: &str) -> SignatureLine {
         self.line(self.raw(text).to_vec())
+    }
+
+    /// The 64 bytes of the bare Ed25519 signature over `message`.
+    pub fn signature(&self, message: &[u8]) -> [u8; 64] {
+        self.key.sign(message).to_bytes()
     }
 
     pub(crate) fn raw(&self, message: &str) -> [u8; 64] {

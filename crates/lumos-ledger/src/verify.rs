@@ -64,7 +64,13 @@ pub struct Trust<'a> {
     pub earlier: &'a [Checkpoint],
     /// How closely to look at entries.
     pub depth: Depth,
+    /// A stream whose entries are kept for the [`Report`], unless entries are taken as bytes: what the log says of
+    /// itself, such as which keys sign it.
+    pub keep: Option<&'a str>,
 }
+
+/// Most entries kept of one stream.
+pub const MAX_KEPT: usize = 4_096;
 
 /// Verifies a whole export on the calling thread.
 ///
@@ -100,6 +106,7 @@ pub struct Chunk {
     roots: Vec<Hash>,
     edge: Vec<Hash>,
     streams: HashMap<Box<str>, Run>,
+    kept: Vec<(u64, Vec<u8>)>,
 }
 
 /// A gap-free run of one stream's versions.
@@ -161,6 +168,7 @@ impl<'a, S: Source> Verification<'a, S> {
             roots: Vec::new(),
             edge: Vec::new(),
             streams: HashMap::new(),
+            kept: Vec::new(),
         };
         let first = number.saturating_mul(CHUNK_BUNDLES);
         for index in first..first.saturating_add(CHUNK_BUNDLES) {
@@ -203,6 +211,9 @@ impl<'a, S: Source> Verification<'a, S> {
                 }
             };
             chunk.extend_stream(&position, index)?;
+            if self.trust.keep == Some(position.stream.as_ref()) {
+                chunk.kept.push((index, entry.to_vec()));
+            }
         }
         Ok(leaves)
     }

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use lumos_domain::stream::Stream;
 use lumos_engine::{
     Door, LedgerEntry,
-    ports::{Anchor as _, Clock as _, LedgerKey as _, Ports, Row, Store, StoredEntry, Value},
+    ports::{Anchor as _, Clock as _, Ports, Row, Store, StoredEntry, Value},
     runtime, views,
 };
 use lumos_ledger::{
@@ -118,6 +118,7 @@ impl World {
             keys: &vkeys,
             earlier: &[],
             depth: Depth::Envelopes,
+            keep: None,
         };
         let report = verify::verify(&files, &trust)?;
         ensure!(

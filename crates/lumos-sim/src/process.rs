@@ -12,16 +12,21 @@ use lumos_domain::{
     actor::{Actor, Caller},
     command::Command,
     id::Digest,
+    keys::AddKey,
+    words::KeyPlace,
 };
 use lumos_engine::{
     Door, Request,
+    keyring::{KeyRing, Places},
     notary::Notary,
-    ports::{FoundEvidence, LedgerKey, PortError, Ports, Registry, ScanError, Scanned, Scanner},
+    ports::{
+        FoundEvidence, KeyStore, PortError, Ports, Registry, ScanError, Scanned, Scanner, Signer,
+    },
     runtime::{self, Follow, Follower},
     secret,
 };
 use lumos_evidence::scan::{Inspection, Limits};
-use lumos_ledger::{Checkpoint, NoteSigner, VerifierKey};
+use lumos_ledger::{NoteSigner, VerifierKey};
 use lumos_store::{DirBlobs, FileAnchor, SqliteStore};
 
 use crate::{
@@ -41,17 +46,38 @@ impl Key {
     pub(crate) fn new() -> Result<Self> {
         Ok(Self(NoteSigner::from_seed(house::ORIGIN, &[7; 32])?))
     }
+
+    pub(crate) fn verifier_key(&self) -> &VerifierKey {
+        self.0.verifier_key()
+    }
 }
 
-impl LedgerKey for Key {
-    fn sign(&self, checkpoint: &Checkpoint) -> Result<Vec<u8>, PortError> {
-        let note = checkpoint.sign(&self.0);
-        let note = note.map_err(|error| PortError::new("signing a checkpoint", error))?;
-        Ok(note.to_string().into_bytes())
+#[async_trait]
+impl Signer for Key {
+    fn public(&self) -> &[u8; 32] {
+        self.0.verifier_key().public()
     }
 
-    fn verifier_key(&self) -> &VerifierKey {
-        self.0.verifier_key()
+    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, PortError> {
+        Ok(self.0.signature(message).to_vec())
+    }
+}
+
+/// Where Acme keeps it. It has no other.
+struct Drawer;
+
+#[async_trait]
+impl KeyStore for Drawer {
+    async fn open(&self, _name: &str) -> Result<Option<Arc<dyn Signer>>, PortError> {
+        let key = Key::new().map_err(|error| PortError::new("opening the key", error))?;
+        Ok(Some(Arc::new(key)))
+    }
+
+    async fn create(&self, name: &str) -> Result<Arc<dyn Signer>, PortError> {
+        Err(PortError::new(
+            format!("making key `{name}`"),
+            "the drawer holds one",
+        ))
     }
 }
 
@@ -143,13 +169,21 @@ impl Process {
         };
         let size = ports.store.frontier().await?.size();
         let anchor = FaultyAnchor::new(FileAnchor::beside(&data)?, plan());
-        let (store, key) = (Arc::clone(&ports.store), Arc::new(Key::new()?));
-        let notary = Notary::start(store, Arc::new(anchor), key, house::ORIGIN).await?;
+        let (store, clock) = (Arc::clone(&ports.store), Arc::clone(&ports.clock));
+        let drawer: Arc<dyn KeyStore> = Arc::new(Drawer);
+        let places = Places {
+            stores: [(KeyPlace::File, drawer)].into(),
+            new: KeyPlace::File,
+        };
+        let ring = KeyRing::open(Arc::clone(&store), clock, places, house::ORIGIN).await?;
+        let ring = Arc::new(ring);
+        let first = ring.first().clone();
+        let notary = Notary::start(store, Arc::new(anchor), ring, house::ORIGIN).await?;
         let door = Door::open(ports, house::ORIGIN).await?;
         if size == 0 {
             house::found(&door).await?;
         }
-        record_start(&door).await?;
+        record_start(&door, first).await?;
         let settings = DirectorySettings {
             name: house::registry()?,
             root: outside.models(),
@@ -200,13 +234,14 @@ impl Process {
     }
 }
 
-async fn record_start(door: &Door) -> Result<()> {
+async fn record_start(door: &Door, first: AddKey) -> Result<()> {
     let command = Command::RecordStart {
         settings: Digest::of(b"settings"),
         software: "lumos/sim".to_owned(),
     };
     let id = secret::command_id(&*door.ports().entropy)?;
-    let request = Request::new(Caller::new(Actor::Clock), id, command);
+    let mut request = Request::new(Caller::new(Actor::Clock), id, command);
+    request.commands.push(Command::AdoptKey(first));
     door.submit(request).await.context("recording the start")?;
     Ok(())
 }

@@ -21,6 +21,7 @@ pub mod events;
 pub mod evidence;
 pub mod health;
 pub mod hooks;
+pub mod keys;
 pub mod ledger;
 pub mod models;
 pub mod packs;
@@ -56,6 +57,7 @@ fn documented() -> OpenApiRouter<App> {
         .merge(reviews::router())
         .merge(systems::router())
         .merge(enforcement::router())
+        .merge(keys::router())
         .merge(ledger::router())
         .merge(ask::router())
         .merge(packs::router())

@@ -20,13 +20,13 @@ use lumos_domain::{
 use lumos_engine::{
     Door, Outcome, Request,
     cosigning::shown,
+    keyring::KeyRing,
     notary::Published,
     ports::{Hint, Registry},
     proofs::Hashes,
     stamping::Stamps,
     views::people::LOGIN_BYTES_MAX,
 };
-use lumos_ledger::VerifierKey;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::{
@@ -48,8 +48,10 @@ pub struct Inner {
     pub cosigned: Option<watch::Receiver<Published>>,
     /// The timestamps of checkpoints, where an authority is asked.
     pub stamps: Option<Stamps>,
-    /// The key that verifies checkpoints.
-    pub verifier_key: VerifierKey,
+    /// The keys that sign checkpoints.
+    pub keys: Arc<KeyRing>,
+    /// Why no checkpoint is published, while that is so.
+    pub trouble: watch::Receiver<Option<String>>,
     /// Enforcement decisions.
     pub decisions: Decisions,
     /// Sign-in, sessions and tokens.
@@ -122,6 +124,13 @@ pub struct Query<T>(pub T);
 pub struct Once(pub CommandId);
 
 impl App {
+    /// The key that verifies checkpoints: the one that signs them now.
+    #[must_use]
+    pub fn verifier_key(&self) -> String {
+        let vkeys = self.keys.vkeys();
+        vkeys.first().map(ToString::to_string).unwrap_or_default()
+    }
+
     /// The checkpoint that is shown to the world.
     pub fn checkpoint(&self) -> Published {
         shown(&self.published, self.cosigned.as_ref())

@@ -317,6 +317,12 @@ async fn says_of_the_rest(app: &App, change: &Governed) -> Result<String, Proble
             let reason = app.unseal(reason).await?;
             format!("lift the legal hold {hold}, because: {reason}")
         }
+        Governed::RotateKey(rotate) => format!(
+            "sign the ledger with key {} from then on, the present one beside it for {} days, because: {}",
+            rotate.key.id(),
+            rotate.overlap_days,
+            app.unseal(&rotate.reason).await?
+        ),
         Governed::ErasePerson { person, reason } => format!(
             "erase {} for ever, as soon as no period and no hold keeps the name, because: {}",
             name(app, person).await?,

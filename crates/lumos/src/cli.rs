@@ -4,9 +4,11 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use keys::{Key, LedgerKey};
 pub(crate) use ledger::{EvidencePack, Ledger, Verify};
 pub(crate) use people::{Erase, Hold, OutsideAgent, Retention, Role, Token, User};
 
+mod keys;
 mod ledger;
 mod people;
 
@@ -93,6 +95,9 @@ pub(crate) enum Command {
     /// The ledger: show, export, verify, proof, checkpoint
     #[command(subcommand)]
     Ledger(Ledger),
+    /// The keys that sign the ledger: list, create, rotate, revoke, backup, restore
+    #[command(subcommand)]
+    Key(Key),
     /// The auditor's questions: who, changes, refused, bypass, reads, erased. Exit 3 where a check does not hold
     Ask {
         /// who, changes, refused, bypass, reads or erased

@@ -21,8 +21,10 @@ fn own(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
         };
     }
     first_of! {
+        crate::commands::key::backup::BackupError
         crate::storage::StorageError
         lumos_engine::DoorError
+        lumos_engine::keyring::KeyError
         lumos_engine::cosigning::StartError
         lumos_engine::notary::NotaryError
         lumos_engine::witness::WitnessError

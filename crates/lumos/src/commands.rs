@@ -17,6 +17,7 @@ mod erase;
 mod evidence_pack;
 mod gate;
 mod init;
+pub(crate) mod key;
 mod ledger;
 mod model;
 mod people;
@@ -76,6 +77,7 @@ async fn dispatch(cli: Cli) -> Result<Said> {
         Command::Serve => serve::run(&common).await,
         Command::Scan { path } => scan::run(&path, &out).await,
         Command::Policy(policy) => policy::run(policy, &common, &out).await,
+        Command::Key(key) => key::run(key, &common, &out).await,
         Command::Ledger(ledger) => ledger::run(ledger, &common, &out).await,
         Command::Backup { into } => backup::take(&into, &common, out).await,
         Command::Restore { from, anchor } => {

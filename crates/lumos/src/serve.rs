@@ -19,6 +19,7 @@ use lumos_domain::{
 use lumos_enforce::dsse::StatementSigner;
 use lumos_engine::{
     Door, Request, clock,
+    keyring::KeyRing,
     notary::Notary,
     ports::{Clock, Entropy as _, Hint, Ports, Registry},
     proofs::Hashes,
@@ -41,7 +42,7 @@ use tokio::{
 
 use crate::{
     edge::{OsEntropy, SystemClock, Uploads, WorkerScanner, clock_source, steady},
-    keys::Keys,
+    keys::{self, Keys},
     seed::{self, Founding},
     settings::{Loaded, Settings},
     storage::Storage,
@@ -118,7 +119,7 @@ pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
         .await
         .with_context(|| format!("listening on {}", settings.listen))?;
     let address = listener.local_addr()?;
-    let base = Base::open(loaded, &extras).await?;
+    let base = Base::open(loaded, &extras, &http).await?;
     write_address(&settings.data, address)?;
 
     let (stop, stopped) = watch::channel(false);
@@ -133,7 +134,8 @@ pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
         published: base.notary.published(),
         cosigned: vouchers.cosigned(),
         stamps: vouchers.stamps(),
-        verifier_key: base.notary.verifier_key().clone(),
+        keys: Arc::clone(base.notary.keys()),
+        trouble: base.notary.trouble(),
         decisions: Decisions::new(base.door.clone(), &settings.origin, base.statements),
         gatekeeper: Gatekeeper::new(salt).map_err(|problem| anyhow::anyhow!(problem.detail))?,
         registries: registries.clone(),
@@ -216,12 +218,12 @@ struct Base {
 }
 
 impl Base {
-    async fn open(loaded: &Loaded, extras: &Extras) -> Result<Self> {
+    async fn open(loaded: &Loaded, extras: &Extras, http: &Client) -> Result<Self> {
         let (data, origin) = (&own_folder(&loaded.settings.data)?, &loaded.settings.origin);
         let storage = Storage::open(&loaded.settings, data).await?;
         let store = storage.store();
         let size = store.frontier().await?.size();
-        let keys = Keys::open(data, origin, &OsEntropy, size == 0)?;
+        let keys = Keys::open(data, &OsEntropy, size == 0)?;
         let ports = Ports {
             store: Arc::clone(&store),
             blobs: storage.blobs(data)?,
@@ -230,9 +232,11 @@ impl Base {
             key: Arc::new(keys.server),
         };
         let anchor = Arc::new(Storage::anchor(data)?);
+        let clock = Arc::clone(&ports.clock);
+        let places = keys::places(&loaded.settings.keys, data, http, Arc::clone(&clock))?;
+        let ring = Arc::new(KeyRing::open(Arc::clone(&store), clock, places, origin).await?);
         // Before anything is written: nothing starts behind or against what was signed.
-        let notary =
-            Notary::start(Arc::clone(&store), anchor, Arc::new(keys.ledger), origin).await?;
+        let notary = Notary::start(Arc::clone(&store), anchor, Arc::clone(&ring), origin).await?;
         let found_by = views::lookups::are_made_with(&*store, &ports.key).await?;
         if storage.needs_rebuild().await? || !found_by {
             rebuild(&storage, &ports).await?;
@@ -243,7 +247,7 @@ impl Base {
         } else {
             BTreeMap::new()
         };
-        record_start(&door, loaded).await?;
+        record_start(&door, loaded, &ring).await?;
         if door.unknown_kind().is_none() {
             let source = clock_source(loaded.settings.clock.as_deref());
             clock::begin(&door, source).await?;
@@ -326,7 +330,8 @@ fn client(settings: &Settings, witnesses: &Witnesses) -> Result<Client> {
     let registries = settings.registries.iter().filter_map(|r| r.address());
     let authority = settings.timestamps.as_ref().map(|one| one.url.as_str());
     let named = registries.chain(witnesses.addresses()).chain(authority);
-    let addresses = named.chain(webhooks::addresses(settings));
+    let kms = settings.keys.kms.as_ref().map(|kms| kms.url.as_str());
+    let addresses = named.chain(kms).chain(webhooks::addresses(settings));
     Ok(Client::new(&Egress {
         hosts: addresses.map(str::to_owned).collect(),
         ..Egress::default()
@@ -376,7 +381,7 @@ fn registries(loaded: &Loaded, http: &Client) -> Result<BTreeMap<RegistryName, A
     Ok(all)
 }
 
-async fn record_start(door: &Door, loaded: &Loaded) -> Result<()> {
+async fn record_start(door: &Door, loaded: &Loaded, ring: &KeyRing) -> Result<()> {
     if let Some(kind) = door.unknown_kind() {
         tracing::error!(
             kind,
@@ -389,8 +394,11 @@ async fn record_start(door: &Door, loaded: &Loaded) -> Result<()> {
         software: SOFTWARE.to_owned(),
     };
     let id = secret::command_id(&*door.ports().entropy)?;
-    door.submit(Request::new(Caller::new(Actor::Clock), id, command))
-        .await?;
+    let mut request = Request::new(Caller::new(Actor::Clock), id, command);
+    // Which key the ledger was begun with; nothing where it is known.
+    let first = ring.first().clone();
+    request.commands.push(Command::AdoptKey(first));
+    door.submit(request).await?;
     Ok(())
 }
 

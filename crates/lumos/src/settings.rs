@@ -6,8 +6,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use lumos_connect::RegistrySettings;
-use lumos_domain::id::{Digest, OutsideAgentName};
+use lumos_connect::{RegistrySettings, kms::KmsSettings, pkcs11::TokenSettings};
+use lumos_domain::{
+    id::{Digest, OutsideAgentName},
+    words::KeyPlace,
+};
 use lumos_http::Secret;
 use serde::Deserialize;
 use yaml_serde::Value;
@@ -44,6 +47,8 @@ pub(crate) struct Settings {
     /// Where entries are brought to outside agents: each here, or in a file of its own. What an agent may do is not said
     /// here, but in the ledger.
     pub agents: Vec<AgentSettings>,
+    /// Where the keys that sign the ledger are kept.
+    pub keys: Keys,
     /// How often registries are polled, in seconds.
     pub poll_s: u64,
     /// How long one scan may take, in seconds.
@@ -74,6 +79,7 @@ impl Default for Settings {
             timestamps: None,
             clock: None,
             agents: Vec::new(),
+            keys: Keys::default(),
             poll_s: 15 * 60,
             scan_timeout_s: 60 * 60,
             uploads_bytes_max: 1 << 40,
@@ -97,6 +103,28 @@ pub(crate) struct Postgres {
     /// Whether a server is accepted that may lose acknowledged entries.
     #[serde(default)]
     pub accept_loss: bool,
+}
+
+/// Where the keys that sign the ledger are kept, besides files of the data directory.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Keys {
+    /// Where a new one is made, the first one too: `file`, `pkcs11` or `kms`.
+    pub new: KeyPlace,
+    /// A token behind PKCS#11.
+    pub pkcs11: Option<TokenSettings>,
+    /// A key management service.
+    pub kms: Option<KmsSettings>,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self {
+            new: KeyPlace::File,
+            pkcs11: None,
+            kms: None,
+        }
+    }
 }
 
 /// A timestamp authority (RFC 3161).

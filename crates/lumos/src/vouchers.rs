@@ -64,7 +64,8 @@ impl Witnesses {
         let Some((path, policy)) = self.0 else {
             return Ok(None);
         };
-        let own = notary.verifier_key();
+        let own = notary.keys().vkeys();
+        let own = own.first().context("naming this ledger's key")?;
         if !policy.logs().iter().any(|log| log.key == *own) {
             bail!(
                 "the trust policy `{}` does not accept this ledger: add the line `log {own}`",

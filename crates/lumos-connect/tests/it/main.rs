@@ -8,6 +8,7 @@
 )]
 
 mod fake;
+mod kms;
 mod mlflow_bad;
 mod mlflow_real;
 mod mlflow_recorded;

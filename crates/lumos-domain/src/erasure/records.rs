@@ -90,9 +90,11 @@ const fn class(stream: &Stream) -> RecordClass {
     match stream {
         Stream::Person(_) => RecordClass::Account,
         Stream::Review(_) | Stream::Assignment(_) => RecordClass::Decision,
-        Stream::Org | Stream::System(_) | Stream::Bundle(_) | Stream::Proposal(_) => {
-            RecordClass::Governance
-        }
+        Stream::Org
+        | Stream::System(_)
+        | Stream::Bundle(_)
+        | Stream::Proposal(_)
+        | Stream::Keys => RecordClass::Governance,
         Stream::Model(_) | Stream::Release(_) | Stream::Subject(_) => RecordClass::TechnicalFile,
         Stream::Denials(_) | Stream::Readings(_) => RecordClass::Log,
     }
@@ -112,6 +114,7 @@ fn ended(
         Stream::Release(_) | Stream::Subject(_) | Stream::Proposal(_) => Some(whole),
         Stream::Model(_) | Stream::System(_) if owns(person, entries) => None,
         Stream::Org
+        | Stream::Keys
         | Stream::Bundle(_)
         | Stream::Assignment(_)
         | Stream::Model(_)
@@ -183,6 +186,7 @@ fn rule(event: &Event) -> Option<String> {
             e.binding.registry, e.binding.name, e.binding.environment
         ),
         Event::SystemDefined(_) => "system".to_owned(),
+        Event::KeyRotated(_) => "signing key".to_owned(),
         _ => return None,
     })
 }

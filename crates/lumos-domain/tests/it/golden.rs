@@ -10,6 +10,7 @@ use lumos_domain::{
     event::ProposalMade,
     facts::ModeScope,
     id::Digest,
+    keys::{LogKey, RotateKey},
     org::SetMode,
     outside::DefineOutsideAgent,
     proposal::Governed,
@@ -41,6 +42,11 @@ fn every_event_ever_written_is_read_and_written_the_same() {
         kinds, known,
         "left: tests/golden/events; right: Event::KINDS"
     );
+}
+
+fn second_key() -> LogKey {
+    let key = "ledger.acme.example+a1b2c3d4+AaIZEi9R57Y5PEhTm/RYdXh8KLbvbZyKFNAkTNG6KKww";
+    key.parse().unwrap()
 }
 
 /// Every change that can be proposed, each in the bytes of its golden file.
@@ -127,6 +133,14 @@ fn every_change_that_needs_two_has_its_file() {
                 hold: name("h-1"),
                 reason: sealed("the case is closed"),
             },
+        ),
+        (
+            "rotate_key",
+            Governed::RotateKey(RotateKey {
+                key: second_key(),
+                overlap_days: 30,
+                reason: sealed("a year is over"),
+            }),
         ),
         (
             "erase_person",

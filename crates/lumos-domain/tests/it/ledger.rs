@@ -135,6 +135,7 @@ impl Ledger {
                 Stream::Assignment(id) => assert_eq!(world.assignment(id), fresh.assignment(id)),
                 Stream::Bundle(id) => assert_eq!(world.bundle(id), fresh.bundle(id)),
                 Stream::Proposal(id) => assert_eq!(world.proposal(id), fresh.proposal(id)),
+                Stream::Keys => assert_eq!(world.keys(), fresh.keys()),
                 Stream::Denials(_) | Stream::Readings(_) => {}
             }
         }

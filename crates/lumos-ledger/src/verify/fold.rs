@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 
-use super::{Chunk, Error, Report, Run, Source, Verification, compare, gap};
+use super::{Chunk, Error, MAX_KEPT, Report, Run, Source, Verification, compare, gap};
 use crate::tile::{Kind, WIDTH};
 use crate::tree::{EMPTY_ROOT, Frontier, Hash, fold_right, root};
 
@@ -27,15 +27,13 @@ impl<'v, 'a, S: Source> Fold<'v, 'a, S> {
         let report = Report {
             checkpoint: verification.checkpoint().clone(),
             note: verification.opened.note.clone(),
-            signatures: signatures
-                .iter()
-                .map(|s| (s.key.name().to_owned(), s.time))
-                .collect(),
+            signatures: signatures.iter().map(|s| (s.key.clone(), s.time)).collect(),
             entries: 0,
             entry_bytes: 0,
             tiles: 0,
             streams: 0,
             continues: Vec::new(),
+            kept: Vec::new(),
         };
         let (edge, levels) = (Vec::new(), Vec::new());
         Self {
@@ -68,6 +66,10 @@ impl<'v, 'a, S: Source> Fold<'v, 'a, S> {
         self.report.entry_bytes += chunk.entry_bytes;
         self.report.tiles += chunk.tiles;
         self.edge = chunk.edge;
+        self.report.kept.extend(chunk.kept);
+        if self.report.kept.len() > MAX_KEPT {
+            return Err(Error::Kept);
+        }
         for root in chunk.roots {
             self.push(root)?;
         }

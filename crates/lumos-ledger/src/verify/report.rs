@@ -2,7 +2,7 @@
 
 use super::ReadError;
 use crate::checkpoint::{self, Checkpoint};
-use crate::note::Note;
+use crate::note::{Note, VerifierKey};
 use crate::tree::Hash;
 use crate::{entry, tile};
 
@@ -14,8 +14,8 @@ pub struct Report {
     pub checkpoint: Checkpoint,
     /// The note that it was read from, as it was read.
     pub note: Note,
-    /// Each trusted key that signed it, by name, with a witness's time in seconds since 1970.
-    pub signatures: Vec<(String, Option<u64>)>,
+    /// Each trusted key that signed it, with a witness's time in seconds since 1970.
+    pub signatures: Vec<(VerifierKey, Option<u64>)>,
     /// Entries hashed.
     pub entries: u64,
     /// Bytes in them.
@@ -26,6 +26,8 @@ pub struct Report {
     pub streams: u64,
     /// Sizes of the earlier checkpoints that this one continues.
     pub continues: Vec<u64>,
+    /// The entries of the stream that was to be kept, each with its index, in order.
+    pub kept: Vec<(u64, Vec<u8>)>,
 }
 
 /// The first thing that does not agree, with its file and index.
@@ -104,6 +106,12 @@ pub enum Error {
         /// Size of the earlier checkpoint.
         older: u64,
     },
+    /// The stream that was to be kept has more entries than any has reason to.
+    #[error(
+        "verifying the export: over {} entries of the stream to keep",
+        super::MAX_KEPT
+    )]
+    Kept,
     /// The caller added chunks out of order, or not all of them.
     #[error("verifying the export: chunk {expected} was to be added next")]
     Order {
@@ -124,6 +132,7 @@ impl Error {
             Self::Stream { .. } => "ledger-stream-gap",
             Self::Root { .. } => "ledger-root-differs",
             Self::History { .. } => "ledger-history-differs",
+            Self::Kept => "ledger-keys-too-many",
             Self::Order { .. } => "ledger-verify-order",
         }
     }

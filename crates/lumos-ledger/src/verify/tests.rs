@@ -9,6 +9,7 @@ fn trust<'a>(keys: &'a [VerifierKey], earlier: &'a [Checkpoint]) -> Trust<'a> {
         keys,
         earlier,
         depth: Depth::Envelopes,
+        keep: None,
     }
 }
 
@@ -25,7 +26,7 @@ fn an_untouched_export_is_verified_at_every_kind_of_size() {
         assert_eq!(report.checkpoint, log.checkpoint(), "size {size}");
         assert_eq!(report.entries, size);
         assert_eq!(report.streams, size.min(3));
-        assert_eq!(report.signatures, [(ORIGIN.to_owned(), None)]);
+        assert_eq!(report.signatures, [(Log::keys()[0].clone(), None)]);
         let tiles = log
             .export()
             .0
@@ -247,6 +248,7 @@ fn gaps_in_streams_are_found_wherever_they_are() {
                 keys: &keys,
                 earlier: &[],
                 depth,
+                keep: None,
             },
         );
         let found = found

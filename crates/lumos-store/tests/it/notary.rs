@@ -1,15 +1,19 @@
-//! The notary over a real store: an anchor that fails is tried again, a key that cannot sign ends it.
+//! The notary over a real store: an anchor that fails, and a key that cannot sign, are tried again.
 
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicBool, Ordering},
 };
 
+use async_trait::async_trait;
+use jiff::Timestamp;
+use lumos_domain::words::KeyPlace;
 use lumos_engine::{
-    notary::{Notary, NotaryError},
-    ports::{Anchor, LedgerKey, PortError, Store as _},
+    keyring::{KeyRing, Places},
+    notary::Notary,
+    ports::{Anchor, Clock, KeyStore, PortError, Signer, Store as _},
 };
-use lumos_ledger::{Checkpoint, NoteSigner, VerifierKey};
+use lumos_ledger::NoteSigner;
 use lumos_store::SqliteStore;
 use tempfile::TempDir;
 use tokio::{sync::watch, task::JoinSet};
@@ -39,26 +43,50 @@ impl Anchor for Shaky {
     }
 }
 
-/// A key that can be taken away.
+/// A key that can be taken away, or sign nonsense.
 struct Token {
     signer: NoteSigner,
     gone: AtomicBool,
+    mad: AtomicBool,
 }
 
-impl LedgerKey for Token {
-    fn sign(&self, checkpoint: &Checkpoint) -> Result<Vec<u8>, PortError> {
+#[async_trait]
+impl Signer for Token {
+    fn public(&self) -> &[u8; 32] {
+        self.signer.verifier_key().public()
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, PortError> {
         if self.gone.load(Ordering::SeqCst) {
             return Err(PortError::new("asking the token", "it was taken away"));
         }
-        Ok(checkpoint
-            .sign(&self.signer)
-            .unwrap()
-            .to_string()
-            .into_bytes())
+        let mut signature = self.signer.signature(message).to_vec();
+        if self.mad.load(Ordering::SeqCst) {
+            signature[7] ^= 1;
+        }
+        Ok(signature)
+    }
+}
+
+/// The reader that the token is in.
+struct Reader(Arc<Token>);
+
+#[async_trait]
+impl KeyStore for Reader {
+    async fn open(&self, _name: &str) -> Result<Option<Arc<dyn Signer>>, PortError> {
+        Ok(Some(Arc::clone(&self.0) as _))
     }
 
-    fn verifier_key(&self) -> &VerifierKey {
-        self.signer.verifier_key()
+    async fn create(&self, _name: &str) -> Result<Arc<dyn Signer>, PortError> {
+        Ok(Arc::clone(&self.0) as _)
+    }
+}
+
+struct Noon;
+
+impl Clock for Noon {
+    fn now(&self) -> Timestamp {
+        "2026-03-01T12:00:00Z".parse().unwrap()
     }
 }
 
@@ -77,11 +105,17 @@ async fn house() -> House {
     let key = Arc::new(Token {
         signer: NoteSigner::from_seed(ORIGIN, &[7; 32]).unwrap(),
         gone: AtomicBool::new(false),
+        mad: AtomicBool::new(false),
     });
-    let (of, by, with) = (Arc::clone(&store), Arc::clone(&anchor), Arc::clone(&key));
-    let notary = Notary::start(of as _, by as _, with as _, ORIGIN)
-        .await
-        .unwrap();
+    let reader: Arc<dyn KeyStore> = Arc::new(Reader(Arc::clone(&key)));
+    let places = Places {
+        stores: [(KeyPlace::File, reader)].into(),
+        new: KeyPlace::File,
+    };
+    let (of, by) = (Arc::clone(&store), Arc::clone(&anchor));
+    let ring = KeyRing::open(Arc::clone(&store) as _, Arc::new(Noon), places, ORIGIN).await;
+    let ring = Arc::new(ring.unwrap());
+    let notary = Notary::start(of as _, by as _, ring, ORIGIN).await.unwrap();
     House {
         store,
         anchor,
@@ -113,19 +147,34 @@ async fn an_anchor_that_fails_is_tried_again() {
     running.join_next().await.unwrap().unwrap().unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_that_cannot_sign_ends_the_notary() {
+/// While `wrong` is set nothing is published, and it is said why; then it goes on by itself.
+async fn check_key(wrong: fn(&Token) -> &AtomicBool, said: &str) {
     let house = house().await;
-    let published = house.notary.published();
-    let (_stop, stopped) = watch::channel(false);
-    house.key.gone.store(true, Ordering::SeqCst);
-    house
-        .store
-        .append(append("c1", &[("org", 1)], &[]))
-        .await
-        .unwrap();
-    let ended = house.notary.run(stopped).await.unwrap_err();
-    assert!(matches!(ended, NotaryError::Signing(_)), "{ended}");
-    assert_eq!(ended.code(), "checkpoint-failed");
+    let (mut published, mut trouble) = (house.notary.published(), house.notary.trouble());
+    let (stop, stopped) = watch::channel(false);
+    wrong(&house.key).store(true, Ordering::SeqCst);
+    let anchored = house.anchor.load().unwrap();
+    let first = append("c1", &[("org", 1)], &[]);
+    house.store.append(first).await.unwrap();
+    let mut running = JoinSet::new();
+    running.spawn(async move { house.notary.run(stopped).await });
+    let why = trouble.wait_for(Option::is_some).await.unwrap().clone();
+    assert!(why.as_ref().unwrap().contains(said), "{why:?}");
     assert_eq!(published.borrow().size, 0, "nothing was published");
+    assert_eq!(house.anchor.load().unwrap(), anchored, "nor anchored");
+    wrong(&house.key).store(false, Ordering::SeqCst);
+    published.wait_for(|head| head.size == 1).await.unwrap();
+    trouble.wait_for(Option::is_none).await.unwrap();
+    stop.send_replace(true);
+    running.join_next().await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_was_taken_away_is_asked_again() {
+    check_key(|token| &token.gone, "it was taken away").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signature_that_does_not_hold_is_not_published() {
+    check_key(|token| &token.mad, "what came back is no signature").await;
 }

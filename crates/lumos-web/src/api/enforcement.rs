@@ -82,7 +82,7 @@ async fn snapshot(
 #[derive(Serialize, ToSchema)]
 struct Trust {
     origin: String,
-    /// Verifier keys of the ledger, the log's first.
+    /// Verifier keys of the ledger: the one that signs now first, then those that sign beside it or signed before.
     vkeys: Vec<String>,
     /// P-256 keys of snapshots, base64 of the compressed point.
     statement_keys: Vec<String>,
@@ -93,7 +93,7 @@ struct Trust {
 async fn trust(State(app): State<App>) -> Json<Trust> {
     Json(Trust {
         origin: app.origin.clone(),
-        vkeys: vec![app.verifier_key.to_string()],
+        vkeys: app.keys.vkeys().iter().map(ToString::to_string).collect(),
         statement_keys: vec![app.decisions.public_key().to_owned()],
     })
 }

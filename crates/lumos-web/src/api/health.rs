@@ -50,12 +50,13 @@ async fn signed(app: &App, size: u64) -> Result<(), Problem> {
         return Ok(());
     }
     let signed = app.published.borrow().size;
+    let why = app.trouble.borrow().clone();
+    let why = why.unwrap_or_else(|| "see the server's log".to_owned());
     Err(Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "head-unsigned",
         format!(
-            "the ledger has {size} entries, but the signed checkpoint covers only {signed}: the anchor or the disk may \
-             have failed; see the server's log"
+            "the ledger has {size} entries, but the signed checkpoint covers only {signed}: {why}"
         ),
     ))
 }

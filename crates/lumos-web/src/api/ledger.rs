@@ -13,7 +13,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use lumos_domain::{actor::Right, words::Reading};
 use lumos_engine::{
-    LedgerEntry,
+    LedgerEntry, keyring,
     notary::Published,
     ports::PortError,
     stamping::{self, Stamp},
@@ -46,6 +46,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
 pub(super) fn tiles() -> Router<App> {
     Router::new()
         .route("/ledger/checkpoint", get(checkpoint))
+        .route("/ledger/handover/{key_id}", get(handover))
         .route("/ledger/{*path}", get(tile_file))
 }
 
@@ -288,6 +289,15 @@ async fn checkpoint(State(app): State<App>) -> Response {
         (header::CACHE_CONTROL, "max-age=5"),
     ];
     (headers, note.to_vec()).into_response()
+}
+
+/// The checkpoint by which a key handed over to the next: both signed it. It is as public as the checkpoint.
+async fn handover(State(app): State<App>, Path(key_id): Path<String>) -> Result<Response, Problem> {
+    let store = &*app.door.ports().store;
+    let note = keyring::handover(store, &key_id).await?;
+    let note = note.ok_or_else(|| Problem::not_found("such handover of a key"))?;
+    let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    Ok((kind, note).into_response())
 }
 
 /// A tile or entry bundle. Entries hold no readable personal data; still they are for signed-in readers.

@@ -4,6 +4,8 @@ use askama::Template;
 use axum::response::Response;
 use lumos_engine::{LedgerEntry, ports::StoredEntry};
 
+use crate::api::keys::{self, KeyView};
+
 use super::{
     ROWS, filters,
     frame::{Frame, Query, Visit},
@@ -25,6 +27,8 @@ pub(super) struct LedgerPage {
     /// Entries under a cosigned checkpoint, where witnesses are asked.
     pub(super) cosigned: Option<u64>,
     pub(super) rows: Vec<Row>,
+    /// Its keys; on the first page only.
+    pub(super) keys: Vec<KeyView>,
     pub(super) next: Option<u64>,
     pub(super) further: bool,
 }
@@ -62,6 +66,10 @@ pub(super) async fn show(visit: Visit, Query(asked): Query<Before>) -> Result<Re
         published,
         cosigned,
         rows: rows(&visit, &stored).await?,
+        keys: match asked.before {
+            None => keys::views(&visit.app).await?,
+            Some(_) => Vec::new(),
+        },
         next: Some(from).filter(|from| *from > 0),
         further: asked.before.is_some(),
     }))
@@ -130,6 +138,15 @@ impl LedgerPage {
             published: 59,
             cosigned: Some(59),
             rows: vec![Row::sample()],
+            keys: vec![KeyView {
+                key: "0a1b2c3d".into(),
+                vkey: "ledger.acme.example+0a1b2c3d+AAAA".into(),
+                state: "revoked",
+                place: "file",
+                name: "<script>.ed25519".into(),
+                until: None,
+                good_until: Some(7),
+            }],
             next: Some(10),
             further: true,
         }

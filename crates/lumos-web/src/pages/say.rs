@@ -204,6 +204,29 @@ fn in_house(event: &Event) -> String {
             let values = usize::try_from(e.values).unwrap_or(usize::MAX);
             format!("erased: {} cannot be read any more", count(values, "text"))
         }
+        other => of_keys(other),
+    }
+}
+
+/// What happened to the keys that sign the ledger.
+fn of_keys(event: &Event) -> String {
+    match event {
+        Event::KeyAdopted(e) => format!("the ledger is signed with key {}", e.key.id()),
+        Event::KeyCreated(e) => format!("key {} was made; it signs nothing yet", e.key.id()),
+        Event::KeyRotated(e) => match &e.from {
+            Some(from) => format!(
+                "key {} signs the ledger from here on, key {} beside it until {}",
+                e.to.id(),
+                from.id(),
+                e.overlap_until
+            ),
+            None => format!("key {} signs the ledger from here on", e.to.id()),
+        },
+        Event::KeyRevoked(e) => format!(
+            "key {} was revoked: it counts up to {} entries",
+            e.key.id(),
+            e.good_until
+        ),
         other => plain(other.kind()),
     }
 }

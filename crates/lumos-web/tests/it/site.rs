@@ -53,6 +53,8 @@ use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 use tower::ServiceExt as _;
 
+mod ring;
+
 pub(crate) const ORIGIN: &str = "ledger.acme.example";
 pub(crate) const FIRST_PASSWORD: &str = "the first password";
 pub(crate) const HOSTILE: &str = "Mallory <script>alert(1)</script>";
@@ -175,7 +177,8 @@ impl Site {
             decisions: Decisions::new(door.clone(), ORIGIN, statements),
             door: door.clone(),
             published,
-            verifier_key: signer.verifier_key().clone(),
+            keys: ring::of(&door, &signer).await,
+            trouble: watch::channel(None).1,
             gatekeeper: Gatekeeper::new([1; 16]).unwrap(),
             registries: BTreeMap::new(),
             cosigned: None,

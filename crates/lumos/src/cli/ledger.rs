@@ -68,9 +68,9 @@ pub(crate) struct Verify {
     /// An export, a data directory or a copy of one, an evidence pack, or a receipt [default: the data directory of --data, else the
     /// server, read as a stranger would]
     pub target: Option<PathBuf>,
-    /// The verifier key you trust; without it the other side's own is believed, and that is said
+    /// A verifier key you trust; may be repeated. Without it the other side's own is believed, and that is said
     #[arg(long, conflicts_with = "policy")]
-    pub vkey: Option<String>,
+    pub vkey: Vec<String>,
     /// Whom you trust, in tlog-policy syntax: logs, witnesses and how many of them
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,

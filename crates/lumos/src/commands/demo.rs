@@ -234,7 +234,7 @@ impl<'a> Story<'a> {
         let export = self.home.join("export");
         let platform = self.person("platform").await?;
         ledger::export(&platform, &export).await?;
-        let vkey = self.running.app.verifier_key.to_string();
+        let vkey = self.running.app.verifier_key();
         let out = Out { json: false };
         ensure!(
             ledger::verify_export(export.clone(), vkey.clone(), out).await? == Said::Yes,

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{Out, Said, text, timestamps};
 use crate::{
     cli::{Common, Ledger, Verify},
-    remote::Remote,
+    remote::{Refused, Remote},
 };
 
 mod pack;
@@ -21,7 +21,10 @@ mod records;
 mod said;
 mod stamped;
 pub(super) mod target;
+mod trust;
 mod verify;
+
+pub(super) use target::is_held;
 
 pub(super) async fn run(ledger: Ledger, common: &Common, out: &Out) -> Result<Said> {
     match ledger {
@@ -113,6 +116,7 @@ pub(super) async fn export(remote: &Remote, dir: &Path) -> Result<u64> {
         }
         std::fs::write(&path, bytes).with_context(|| format!("writing `{}`", path.display()))?;
     }
+    handovers(remote, dir).await?;
     Ok(size)
 }
 
@@ -125,6 +129,39 @@ async fn declare(remote: &Remote, reading: &str, size: u64) {
     }
 }
 
+/// Writes the checkpoints by which older keys handed over, and which keys the log ever had.
+async fn handovers(remote: &Remote, dir: &Path) -> Result<()> {
+    let keys = remote.get("/api/v1/keys").await?;
+    let keys: Vec<VerifierKey> = trust::listed(&keys)
+        .map(str::parse)
+        .collect::<Result<_, _>>()?;
+    let mut files = vec![(export::HANDED.to_owned(), export::vkeys(&keys).into_bytes())];
+    for key in &keys {
+        let path = export::handover(key);
+        match remote.bytes(&format!("/ledger/{path}")).await {
+            Ok(note) => files.push((path, note)),
+            Err(error) if is_absent(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    // One key says all there is.
+    if keys.len() < 2 {
+        return Ok(());
+    }
+    for (path, bytes) in files {
+        let file = dir.join(path);
+        std::fs::create_dir_all(dir.join("handover"))
+            .and_then(|()| std::fs::write(&file, bytes))
+            .with_context(|| format!("writing `{}`", file.display()))?;
+    }
+    Ok(())
+}
+
+fn is_absent(error: &anyhow::Error) -> bool {
+    let refused = error.downcast_ref::<Refused>();
+    refused.is_some_and(|refused| refused.status == 404)
+}
+
 /// Verifies an export with no server, no database and no network.
 ///
 /// # Errors
@@ -132,7 +169,7 @@ async fn declare(remote: &Remote, reading: &str, size: u64) {
 pub(super) async fn verify_export(dir: PathBuf, vkey: String, out: Out) -> Result<Said> {
     let asked = Verify {
         target: Some(dir),
-        vkey: Some(vkey),
+        vkey: vec![vkey],
         policy: None,
         since: Vec::new(),
         timestamps: None,

@@ -18,7 +18,8 @@ pub(super) async fn run(common: &Common) -> Result<Said> {
     println!("LUMOS serves on http://{}", running.address);
     println!(
         "ledger {} with key {}",
-        loaded.settings.origin, running.app.verifier_key
+        loaded.settings.origin,
+        running.app.verifier_key()
     );
     if !running.first_passwords.is_empty() {
         println!(

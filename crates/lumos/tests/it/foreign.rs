@@ -13,6 +13,7 @@ use lumos_ledger::{
 
 use crate::{
     commands::flip_one_byte,
+    keys::{self, key},
     world::{Said, World, peer, program, promoted, run},
 };
 
@@ -329,4 +330,51 @@ async fn tiles_are_served_as_tlog_tiles_says() {
         .send()
         .await;
     assert_eq!(nobody.unwrap().status, 401, "entries are for who may read");
+}
+
+#[tokio::test]
+async fn both_keys_of_a_rotation_pass_the_printed_commands() {
+    if !go() {
+        return;
+    }
+    let world = World::acme().await;
+    let (first, old) = key(&world, 0).await;
+    keys::export(&world, "before").await;
+    let older = |from: &str| std::fs::copy(world.path(from), world.path("older")).unwrap();
+    older("before/checkpoint");
+    let (_, new) = keys::rotated(&world, 30).await;
+    keys::export(&world, "both").await;
+    // Each key passes alone, wherever its line stands. The older checkpoint is the old key's alone.
+    as_printed(&world, "both", &old)
+        .await
+        .is(0, "continues the older checkpoint");
+    let handover = format!("both/handover/{first}");
+    older(&handover);
+    as_printed(&world, "both", &new)
+        .await
+        .is(0, "continues the older checkpoint");
+
+    let revoke = format!("key revoke {first} --reason 'its year is over'");
+    world.say_as("administrator", &revoke).await.is(0, "");
+    keys::export(&world, "after").await;
+    let refused = as_printed(&world, "after", &old).await;
+    assert_ne!(refused.code, Some(0), "{refused:?}");
+    // The old key vouches for what both signed, and what both signed is continued under the new one.
+    let guide = std::fs::read_to_string(world.path("after/VERIFY.md")).unwrap();
+    let signature = printed(&guide)[..2]
+        .join("\n")
+        .replace("'<name>+<id>+<key>'", &format!("'{old}'"));
+    let note = format!("NOTE=handover/{first}");
+    let signature = signature.replace("NOTE=checkpoint", &note);
+    let mut shell = program("/bin/sh");
+    shell
+        .args(["-ec", &signature])
+        .current_dir(world.path("after"));
+    let said = run(&mut shell, "")
+        .await
+        .is(0, "Signature Verified Successfully");
+    assert!(said.out.contains("It is the log of this key."), "{said:?}");
+    as_printed(&world, "after", &new)
+        .await
+        .is(0, "continues the older checkpoint");
 }

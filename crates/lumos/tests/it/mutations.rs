@@ -173,6 +173,7 @@ impl Ledger {
             keys: &self.keys,
             earlier: std::slice::from_ref(&self.held),
             depth: Depth::Envelopes,
+            keep: None,
         };
         verify(&Folder(files), &trust).err().map(|e| e.code())
     }

@@ -87,7 +87,7 @@ pub(in crate::pages) async fn show(visit: Visit, Path(index): Path<u64>) -> Resu
         leaf: leaf_hash(&entry.bytes).to_base64(),
         opened: opened(&visit, &value).await?,
         proof,
-        verifier_key: visit.app.verifier_key.to_string(),
+        verifier_key: visit.app.verifier_key(),
         newer: Some(index + 1).filter(|next| *next < size),
     }))
 }

@@ -119,7 +119,7 @@ pub(super) async fn page(
         assigned: follow::assigned(&governed.assignments, id, now),
         promotions: follow::promotions(&release_history),
         proofs,
-        verifier_key: app.verifier_key.to_string(),
+        verifier_key: app.verifier_key(),
         may_withdraw: governed.may_withdraw,
         next_gate: governed.next_gate(),
         history: lines(&history, &names, visit),

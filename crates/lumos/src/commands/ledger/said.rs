@@ -14,7 +14,10 @@ use lumos_ledger::{
 };
 use serde_json::{Value, json};
 
-use super::stamped::Stamped;
+use super::{
+    stamped::Stamped,
+    trust::{KeyProblem, Step},
+};
 use crate::commands::{Out, Said};
 
 /// What became of the hashes.
@@ -25,6 +28,8 @@ pub(super) enum Integrity {
     But(Error),
     /// One does not.
     Broken(Error),
+    /// All agree, and nobody whose word counts signed them.
+    Disbelieved(KeyProblem),
 }
 
 /// Something the caller holds from before.
@@ -45,6 +50,10 @@ pub(super) struct Answers {
     pub(super) stamped: Vec<Stamped>,
     /// `None` where no policy names a witness.
     pub(super) anchored: Option<Anchored>,
+    /// How the keys that sign follow from those the caller trusts.
+    pub(super) steps: Vec<Step>,
+    /// What the caller holds from before and is worth nothing.
+    pub(super) refused: Vec<KeyProblem>,
 }
 
 /// One answer: whether it is a yes, in words, and in JSON.
@@ -97,9 +106,10 @@ impl Answers {
     fn whole(&self) -> Answer {
         match (&self.integrity, &self.report) {
             (Integrity::Broken(error), _) => failed(error),
+            (Integrity::Disbelieved(problem), _) => disbelieved(problem),
             (_, Some(report)) => Answer {
                 yes: Some(true),
-                lines: vec![
+                lines: [
                     format!(
                         "every hash of {} entries and {} tiles, from the leaves to the signed root {}",
                         report.entries,
@@ -107,10 +117,17 @@ impl Answers {
                         report.checkpoint.root().to_base64()
                     ),
                     format!("signed by {}", names(report)),
-                ],
+                ]
+                .into_iter()
+                .chain(self.steps.iter().map(step))
+                .collect(),
                 value: json!({
                     "entries": report.entries, "entry_bytes": report.entry_bytes, "tiles": report.tiles,
-                    "signed_by": report.signatures.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+                    "signed_by": report.signatures.iter().map(|(key, _)| key.name()).collect::<Vec<_>>(),
+                    "keys": report.signatures.iter().map(|(key, _)| key.to_string()).collect::<Vec<_>>(),
+                    "successions": self.steps.iter().map(|step| json!({
+                        "entry": step.entry, "from": step.from, "to": step.to, "vouched_by": step.size,
+                    })).collect::<Vec<_>>(),
                 }),
             },
             (Integrity::Whole | Integrity::But(_), None) => Answer {
@@ -123,7 +140,9 @@ impl Answers {
 
     fn complete(&self) -> Answer {
         let report = match (&self.integrity, &self.report) {
-            (Integrity::Broken(_), _) => return Answer::not_asked(BROKEN),
+            (Integrity::Broken(_) | Integrity::Disbelieved(_), _) => {
+                return Answer::not_asked(BROKEN);
+            }
             (Integrity::But(error @ (Error::Stream { .. } | Error::Entry { .. })), _) => {
                 return failed(error);
             }
@@ -160,7 +179,9 @@ impl Answers {
 
     fn range(&self) -> Answer {
         let report = match (&self.integrity, &self.report) {
-            (Integrity::Broken(_), _) => return Answer::not_asked(BROKEN),
+            (Integrity::Broken(_) | Integrity::Disbelieved(_), _) => {
+                return Answer::not_asked(BROKEN);
+            }
             (Integrity::But(error @ Error::History { .. }), _) => return failed(error),
             (_, Some(report)) => report,
             (_, None) => return Answer::not_asked("not asked: the entries are not complete"),
@@ -179,9 +200,17 @@ impl Answers {
         let no = self.stamped.iter().filter(|stamped| stamped.time.is_err());
         let refused = no.count();
         yes = (!self.stamped.is_empty()).then_some(refused == 0).or(yes);
+        if !self.refused.is_empty() {
+            yes = Some(false);
+        }
+        lines.extend(
+            self.refused
+                .iter()
+                .map(|problem| format!("{problem} (code {})", problem.code())),
+        );
         lines.extend(self.stamped.iter().map(stamp));
         if let Some(anchored) = &self.anchored {
-            yes = Some(!anchored.is_bare() && refused == 0);
+            yes = Some(!anchored.is_bare() && refused == 0 && self.refused.is_empty());
             lines.extend(covered(anchored, size));
         } else {
             lines.push(
@@ -223,6 +252,19 @@ impl Broken {
         ];
         Ok(say(&answers, None, out))
     }
+}
+
+fn disbelieved(problem: &KeyProblem) -> Answer {
+    let (code, detail) = (problem.code(), problem.to_string());
+    let line = format!("every hash agrees, and yet: {detail} (code {code})");
+    Answer::no(line, json!({ "detail": detail, "code": code }))
+}
+
+fn step(step: &Step) -> String {
+    format!(
+        "key {} follows key {}: entry {} says so, and the older key signed the first {} entries with it",
+        step.to, step.from, step.entry, step.size
+    )
 }
 
 fn failed(error: &Error) -> Answer {
@@ -344,7 +386,8 @@ fn when(seconds: u64) -> String {
 }
 
 fn names(report: &Report) -> String {
-    let names = report.signatures.iter().map(|(name, _)| name.as_str());
+    let names = report.signatures.iter();
+    let names = names.map(|(key, _)| format!("{} with key {:08x}", key.name(), key.id()));
     names.collect::<Vec<_>>().join(", ")
 }
 

@@ -20,6 +20,7 @@ use lumos_store::{FileAnchor, SqliteStore};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
+use super::trust;
 use crate::{remote::Remote, storage};
 
 /// The database in a data directory.
@@ -45,7 +46,10 @@ impl Source for Target {
             Self::Export(dir) => read_file(&dir.join(path), max_bytes),
             Self::Live(live) => live.read(path, max_bytes),
             Self::Data(_, checkpoint) if path == "checkpoint" => Ok(checkpoint.clone()),
-            Self::Data(database, _) => database.file(&path.parse()?),
+            Self::Data(database, _) => match path.strip_prefix("handover/") {
+                Some(key_id) => Ok(trust::kept(database, key_id).ok_or("no key handed over so")?),
+                None => database.file(&path.parse()?),
+            },
         }
     }
 }
@@ -82,7 +86,7 @@ impl Live {
 /// A database of LUMOS, opened as a copy: what is verified is not written to.
 pub(in crate::commands) struct Database {
     pub(in crate::commands) store: Arc<SqliteStore>,
-    handle: Handle,
+    pub(super) handle: Handle,
     _copy: TempDir,
 }
 

@@ -27,6 +27,7 @@ use super::{
     said::{Answers, Integrity, Since},
     stamped,
     target::{self, Database, Live, Target},
+    trust::{self, KeyProblem, Reached, Step, Voucher},
 };
 use crate::{
     cli::{Common, Verify},
@@ -58,9 +59,12 @@ impl Trusted {
                 policy: Some(policy),
             });
         }
-        let keys = match &asked.vkey {
-            Some(key) => vec![key.parse().context("reading --vkey")?],
-            None => {
+        let keys = match &asked.vkey[..] {
+            [_, ..] => {
+                let keys = asked.vkey.iter().map(|key| key.parse());
+                keys.collect::<Result<_, _>>().context("reading --vkey")?
+            }
+            [] => {
                 let keys = believed()?;
                 eprintln!(
                     "no --vkey was given: believing the other side's own, which proves only consistency"
@@ -142,29 +146,34 @@ fn whole(
     out: Out,
 ) -> Result<Said> {
     let trusted = Trusted::of(asked, || own_keys(&target, handle))?;
-    let since = asked
-        .since
-        .iter()
-        .map(|path| since(path, &trusted.keys, handle));
+    let stated = trust::stated(&target, handle);
+    let keys = trust::candidates(&trusted.keys, &stated);
+    let since = asked.since.iter().map(|path| since(path, &keys, handle));
     let since = since.collect::<Result<Vec<_>>>()?;
-    let stamped = stamped::all(asked, &trusted.keys)?;
+    let stamped = stamped::all(asked, &keys)?;
+    let handovers = trust::handovers(&target, &trusted.keys, &keys);
     let held = since.iter().map(|held| &held.checkpoint);
-    let earlier = held.chain(stamped.iter().map(|stamped| &stamped.checkpoint));
+    let earlier = held
+        .chain(stamped.iter().map(|stamped| &stamped.checkpoint))
+        .chain(handovers.iter().map(|handover| &handover.checkpoint));
     let earlier: Vec<Checkpoint> = earlier.cloned().collect();
     let trust = Trust {
-        keys: &trusted.keys,
+        keys: &keys,
         earlier: &earlier,
         depth: Depth::default(),
+        keep: Some("keys"),
     };
     let (integrity, report) = integrity(&target, &trust);
+    let held = Held {
+        trusted: &trusted.keys,
+        keys: &keys,
+        since: &since,
+        handovers: &handovers,
+    };
+    let (integrity, report, steps, refused) = believed(integrity, report, &held);
     let records = match (&target, &report) {
         (_, None) | (Target::Export(_), _) => None,
-        (Target::Live(live), _) => Some(super::records::of_server(
-            &target,
-            live,
-            &trusted.keys,
-            handle,
-        )),
+        (Target::Live(live), _) => Some(super::records::of_server(&target, live, &keys, handle)),
         (Target::Data(database, _), Some(report)) => {
             let dir = path.context("naming the data directory")?;
             let signed = report.checkpoint.size();
@@ -183,8 +192,51 @@ fn whole(
         since,
         stamped,
         anchored,
+        steps,
+        refused,
     }
     .tell(out)
+}
+
+/// What bears on whose word counts.
+struct Held<'a> {
+    trusted: &'a [VerifierKey],
+    keys: &'a [VerifierKey],
+    since: &'a [Since],
+    handovers: &'a [Voucher],
+}
+
+/// Whether the keys that signed a log that holds together count: the caller's, or those that they lead to. Beside it
+/// the steps from one to the other, and which checkpoints from before do not count.
+fn believed(
+    integrity: Integrity,
+    report: Option<Report>,
+    held: &Held<'_>,
+) -> (Integrity, Option<Report>, Vec<Step>, Vec<KeyProblem>) {
+    let Some(report) = report else {
+        return (integrity, None, Vec::new(), Vec::new());
+    };
+    let notes = held.since.iter().filter_map(|since| since.note.as_ref());
+    let from_before: Vec<Voucher> = notes
+        .filter_map(|note| Voucher::read(note, held.keys))
+        .collect();
+    let vouchers: Vec<&Voucher> = held.handovers.iter().chain(&from_before).collect();
+    let reached = Reached::from(&report, held.trusted, &vouchers);
+    let reached = match reached.and_then(|reached| reached.believe(&report).map(|()| reached)) {
+        Ok(reached) => reached,
+        Err(problem) => {
+            return (
+                Integrity::Disbelieved(problem),
+                None,
+                Vec::new(),
+                Vec::new(),
+            );
+        }
+    };
+    let refused = from_before.iter();
+    let refused = refused.filter_map(|voucher| reached.accept(voucher).err());
+    let refused = refused.collect();
+    (integrity, Some(report), reached.steps, refused)
 }
 
 /// Every hash, from leaf to checkpoint; and where only something else failed, that apart.

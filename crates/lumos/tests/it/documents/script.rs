@@ -128,13 +128,13 @@ fn fits(shown: &str, said: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// Whether a word is the number of a decision or of a proposal.
+/// Whether a word is the number of a decision, of a proposal or of a key.
 pub(super) fn is_number(word: &str) -> bool {
     let (hex, digits) = match word.strip_prefix("d-") {
-        Some(decision) => (decision, 20),
-        None => (word, 40),
+        Some(decision) => (decision, [20, 20]),
+        None => (word, [40, 8]),
     };
-    hex.len() == digits && hex.bytes().all(|b| b.is_ascii_hexdigit())
+    digits.contains(&hex.len()) && hex.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// Every `lumos …` and `cargo …` that stands in backticks outside of a block.

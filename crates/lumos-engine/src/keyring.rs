@@ -1,0 +1,466 @@
+//! The keys that sign this ledger, as its own entries name them: at each size those sign that the entries below it say,
+//! wherever their private halves are. No key signs that no entry names, but the first before it is adopted
+//! (docs/decisions/0015).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use lumos_domain::{
+    keys::{AddKey, Key, Keys, LogKey},
+    stream::Stream,
+    words::KeyPlace,
+};
+use lumos_ledger::{
+    Checkpoint, VerifierKey, checkpoint,
+    note::{self, Note},
+};
+use tokio::sync::{Mutex, watch};
+
+use crate::{
+    ports::{Clock, KeyStore, PortError, Signer, Statement, Store},
+    record::ReadEntryError,
+};
+
+pub use history::{History, Word};
+
+mod history;
+
+/// A checkpoint that a key and its successor signed both, for whoever knows only the first.
+pub(crate) const SCHEMA: &[&str] = &["CREATE TABLE IF NOT EXISTS key_handovers (
+    key_id TEXT PRIMARY KEY, size BIGINT NOT NULL, note TEXT NOT NULL)"];
+
+/// Why a key cannot sign, or cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The settings do not say how to reach what keeps it.
+    #[error(
+        "using key {id}: it is kept in `{place}`, and the settings say nothing of that under `keys`"
+    )]
+    NoPlace {
+        /// The key's id, or what it is to be called.
+        id: String,
+        /// What keeps it.
+        place: KeyPlace,
+    },
+    /// It is not where its entry says.
+    #[error(
+        "using key {id}: there is no `{name}` in `{place}`; restore it from the backup of keys, or revoke it"
+    )]
+    Missing {
+        /// The key's id.
+        id: String,
+        /// What keeps it.
+        place: KeyPlace,
+        /// How it is called there.
+        name: String,
+    },
+    /// Another key is where its entry says.
+    #[error(
+        "using key {id}: `{name}` in `{place}` is another key than the ledger's entries name; a key is changed with \
+         `lumos key rotate`, never by changing it in its place"
+    )]
+    Differs {
+        /// The id of the key that was to be there.
+        id: String,
+        /// What keeps it.
+        place: KeyPlace,
+        /// How it is called there.
+        name: String,
+    },
+    /// Every key was revoked.
+    #[error(
+        "signing: the key that signed this ledger was revoked, and none takes its place; rotate to another one"
+    )]
+    NoneSigns,
+    /// A key signed something else, or wrongly.
+    #[error("signing with key {id}: what came back is no signature of it")]
+    Wrong {
+        /// The key's id.
+        id: String,
+        /// What was wrong.
+        source: note::Error,
+    },
+    /// A key that no verifier can name.
+    #[error("naming a key")]
+    Named(#[source] note::Error),
+    /// The entries about keys cannot be read.
+    #[error("reading which keys sign this ledger")]
+    History(#[from] ReadEntryError),
+    /// What was to be signed is no checkpoint, or what is kept is none.
+    #[error("reading a checkpoint of this ledger")]
+    Checkpoint(#[from] checkpoint::Error),
+    /// The store, or what keeps a key, failed.
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+impl KeyError {
+    /// The stable code of this error, a page in `docs/errors/`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NoPlace { .. } => "key-place-unset",
+            Self::Missing { .. } => "key-missing",
+            Self::Differs { .. } => "key-differs",
+            Self::NoneSigns => "no-signing-key",
+            Self::Wrong { .. } | Self::Named(_) | Self::Checkpoint(_) => "checkpoint-failed",
+            Self::History(_) => "unreadable-entry",
+            Self::Port(_) => "key-unusable",
+        }
+    }
+}
+
+/// Where keys are kept, and where a new one is made unless it is said otherwise.
+#[derive(Clone)]
+pub struct Places {
+    /// What the settings can reach.
+    pub stores: BTreeMap<KeyPlace, Arc<dyn KeyStore>>,
+    /// For new keys, the first one too.
+    pub new: KeyPlace,
+}
+
+impl Places {
+    fn store(&self, place: KeyPlace, id: &str) -> Result<&Arc<dyn KeyStore>, KeyError> {
+        self.stores.get(&place).ok_or_else(|| KeyError::NoPlace {
+            id: id.to_owned(),
+            place,
+        })
+    }
+}
+
+/// A key that can be used: its public half by name, and what signs with it.
+type Usable = (VerifierKey, Arc<dyn Signer>);
+
+/// What was read of the entries, and the keys in use.
+#[derive(Default)]
+struct Held {
+    version: u64,
+    history: History,
+    usable: BTreeMap<String, Usable>,
+    handed_over: BTreeSet<u32>,
+}
+
+/// The keys of one ledger.
+pub struct KeyRing {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    places: Places,
+    origin: String,
+    first: AddKey,
+    held: Mutex<Held>,
+    vkeys: watch::Sender<Vec<VerifierKey>>,
+}
+
+impl KeyRing {
+    /// The keys that the entries name; for a ledger that names none yet, the key it is begun with, which is made only
+    /// if the ledger is empty: an old ledger without its key is not given another one.
+    ///
+    /// # Errors
+    /// When the first key is missing or cannot be made, or the entries cannot be read.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        places: Places,
+        origin: &str,
+    ) -> Result<Self, KeyError> {
+        let mut held = Held::default();
+        held.read(&*store).await?;
+        let first = match held.history.now().known.first() {
+            Some(first) => as_added(first),
+            None => {
+                let fresh = store.frontier().await?.size() == 0;
+                let (key, signer) = begin(&places, origin, fresh).await?;
+                let vkey = verifier(origin, &*signer)?;
+                held.usable.insert(vkey.to_string(), (vkey, signer));
+                key
+            }
+        };
+        let (vkeys, _) = watch::channel(Vec::new());
+        let ring = Self {
+            store,
+            clock,
+            places,
+            origin: origin.to_owned(),
+            first,
+            held: Mutex::new(held),
+            vkeys,
+        };
+        let held = ring.held.lock().await;
+        ring.show(&held.history.now())?;
+        drop(held);
+        Ok(ring)
+    }
+
+    /// The key that the ledger was begun with, for its first entry about keys.
+    #[must_use]
+    pub const fn first(&self) -> &AddKey {
+        &self.first
+    }
+
+    /// The keys to verify this ledger with: those that sign it first, the current one before all, then those that
+    /// signed it once. What was revoked is not among them.
+    #[must_use]
+    pub fn vkeys(&self) -> Vec<VerifierKey> {
+        self.vkeys.borrow().clone()
+    }
+
+    /// Signs a checkpoint with every key that signs at its size. Each signature is checked before it is believed.
+    ///
+    /// # Errors
+    /// [`KeyError`]; then nothing was signed.
+    pub async fn sign(&self, checkpoint: &Checkpoint) -> Result<Note, KeyError> {
+        let mut held = self.held.lock().await;
+        held.read(&*self.store).await?;
+        let keys = held.history.at(checkpoint.size());
+        let text = checkpoint.to_string();
+        let mut lines = Vec::new();
+        for key in self.signing(&keys)? {
+            let (vkey, signer) = self.usable(&mut held, &key).await?;
+            let signature = signer.sign(text.as_bytes()).await?;
+            let wrong = |source| KeyError::Wrong {
+                id: key.key.id().to_owned(),
+                source,
+            };
+            lines.push(vkey.line(&text, &signature).map_err(wrong)?);
+        }
+        self.show(&keys)?;
+        Ok(Note::new(text, lines).map_err(checkpoint::Error::from)?)
+    }
+
+    /// Those that sign where the entries say `keys`: the first key while they say nothing.
+    fn signing(&self, keys: &Keys) -> Result<Vec<AddKey>, KeyError> {
+        if keys.known.is_empty() {
+            return Ok(vec![self.first.clone()]);
+        }
+        let signing = keys.signing(self.clock.now());
+        if signing.is_empty() {
+            return Err(KeyError::NoneSigns);
+        }
+        Ok(signing.into_iter().map(as_added).collect())
+    }
+
+    /// The key itself, which must be the one that its entry names.
+    async fn usable(&self, held: &mut Held, key: &AddKey) -> Result<Usable, KeyError> {
+        if let Some(usable) = held.usable.get(key.key.as_str()) {
+            return Ok(usable.clone());
+        }
+        let usable = self.opened(key).await?;
+        held.usable
+            .insert(key.key.as_str().to_owned(), usable.clone());
+        Ok(usable)
+    }
+
+    async fn opened(&self, key: &AddKey) -> Result<Usable, KeyError> {
+        let (id, place, name) = (key.key.id().to_owned(), key.place, key.name.clone());
+        let store = self.places.store(place, &id)?;
+        let Some(signer) = store.open(&name).await? else {
+            return Err(KeyError::Missing { id, place, name });
+        };
+        let vkey = verifier(&self.origin, &*signer)?;
+        if vkey.to_string() != key.key.as_str() {
+            return Err(KeyError::Differs { id, place, name });
+        }
+        Ok((vkey, signer))
+    }
+
+    /// Opens a checkpoint that this ledger signed: by any key its entries name, as long as the checkpoint is not longer
+    /// than the ledger was when the key was revoked.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub async fn own(&self, bytes: &[u8]) -> Result<Checkpoint, KeyError> {
+        let note = Note::parse(bytes).map_err(checkpoint::Error::from)?;
+        let stated: Checkpoint = note.text().parse()?;
+        let held = self.held.lock().await;
+        let revoked = |key: &LogKey| held.history.revoked_at(key);
+        let known = held.history.now().known;
+        let keys = known
+            .iter()
+            .filter(|key| revoked(&key.key).is_none_or(|index| stated.size() <= index))
+            .map(|key| &key.key)
+            .chain(known.is_empty().then_some(&self.first.key));
+        let keys: Vec<VerifierKey> = keys
+            .map(|key| key.as_str().parse().map_err(KeyError::Named))
+            .collect::<Result<_, _>>()?;
+        Ok(Checkpoint::open(bytes, &keys)?.checkpoint)
+    }
+
+    /// Keeps a checkpoint that a key and its successor signed both, the first time there is one: whoever knows only the
+    /// old key learns the new one by it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn hand_over(&self, size: u64, note: &Note) -> Result<(), PortError> {
+        let mut held = self.held.lock().await;
+        let replaced = note.signatures().iter().skip(1);
+        let new: Vec<u32> = replaced
+            .map(note::SignatureLine::key_id)
+            .filter(|id| !held.handed_over.contains(id))
+            .collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let statement = |id: &u32| Statement {
+            sql: "INSERT INTO key_handovers (key_id, size, note) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+            params: vec![
+                format!("{id:08x}").into(),
+                i64::try_from(size).unwrap_or(i64::MAX).into(),
+                note.to_string().into(),
+            ],
+        };
+        let statements = new.iter().map(statement).collect();
+        self.store.execute(statements).await?;
+        held.handed_over.extend(new);
+        Ok(())
+    }
+
+    /// Makes a key, or takes one that is there already: `name` says how it is called in its place, else it is called
+    /// after the ledger and its number. It signs once, to show that it can.
+    ///
+    /// # Errors
+    /// When its place cannot be reached, or does not sign with it.
+    pub async fn make(
+        &self,
+        place: Option<KeyPlace>,
+        name: Option<&str>,
+    ) -> Result<AddKey, KeyError> {
+        let place = place.unwrap_or(self.places.new);
+        let number = {
+            let mut held = self.held.lock().await;
+            held.read(&*self.store).await?;
+            held.history.now().known.len() + 1
+        };
+        let name = name.map_or_else(|| named(place, &self.origin, number), str::to_owned);
+        let store = self.places.store(place, &name)?;
+        let signer = match store.open(&name).await? {
+            Some(signer) => signer,
+            None => store.create(&name).await?,
+        };
+        let key = added(&self.origin, place, &name, &*signer)?;
+        self.try_out(&key).await?;
+        Ok(key)
+    }
+
+    /// Has a key sign something that is no checkpoint.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn try_out(&self, key: &AddKey) -> Result<(), KeyError> {
+        let text = format!("{} tries this key out\n", self.origin);
+        let (vkey, signer) = self.opened(key).await?;
+        let signature = signer.sign(text.as_bytes()).await?;
+        let id = key.key.id().to_owned();
+        let line = vkey.line(&text, &signature);
+        line.map(|_| ())
+            .map_err(|source| KeyError::Wrong { id, source })
+    }
+
+    /// Says which keys are to be trusted where the entries say `keys`.
+    fn show(&self, keys: &Keys) -> Result<(), KeyError> {
+        let signing = keys.signing(self.clock.now());
+        let once = keys.known.iter().filter(|key| {
+            key.used && key.good_until.is_none() && !signing.iter().any(|s| s.key == key.key)
+        });
+        let known = signing.iter().copied().chain(once).map(|key| &key.key);
+        let first = keys.known.is_empty().then_some(&self.first.key);
+        let vkeys: Vec<VerifierKey> = known
+            .chain(first)
+            .map(|key| key.as_str().parse().map_err(KeyError::Named))
+            .collect::<Result<_, _>>()?;
+        self.vkeys.send_if_modified(|shown| {
+            let changed = *shown != vkeys;
+            *shown = vkeys;
+            changed
+        });
+        Ok(())
+    }
+}
+
+impl Held {
+    /// Reads the entries about keys, if there are new ones.
+    async fn read(&mut self, store: &dyn Store) -> Result<(), KeyError> {
+        let version = store.stream_version(&Stream::Keys).await?;
+        if version != self.version {
+            self.history = History::of(&store.stream(&Stream::Keys).await?)?;
+            self.version = version;
+        }
+        Ok(())
+    }
+}
+
+/// The key of a ledger whose entries name none.
+async fn begin(
+    places: &Places,
+    origin: &str,
+    fresh: bool,
+) -> Result<(AddKey, Arc<dyn Signer>), KeyError> {
+    let place = places.new;
+    let name = named(place, origin, 1);
+    let store = places.store(place, &name)?;
+    let signer = match store.open(&name).await? {
+        Some(signer) => signer,
+        None if fresh => store.create(&name).await?,
+        None => {
+            let id = "of this ledger".to_owned();
+            return Err(KeyError::Missing { id, place, name });
+        }
+    };
+    Ok((added(origin, place, &name, &*signer)?, signer))
+}
+
+fn verifier(origin: &str, signer: &dyn Signer) -> Result<VerifierKey, KeyError> {
+    VerifierKey::ed25519(origin, signer.public()).map_err(KeyError::Named)
+}
+
+fn added(
+    origin: &str,
+    place: KeyPlace,
+    name: &str,
+    signer: &dyn Signer,
+) -> Result<AddKey, KeyError> {
+    let vkey = verifier(origin, signer)?.to_string();
+    let key = vkey.parse().map_err(|_| {
+        let why = "it is too long for an entry";
+        KeyError::Named(note::Error::Key { key: vkey, why })
+    })?;
+    Ok(AddKey {
+        key,
+        place,
+        name: name.to_owned(),
+    })
+}
+
+fn as_added(key: &Key) -> AddKey {
+    AddKey {
+        key: key.key.clone(),
+        place: key.place,
+        name: key.name.clone(),
+    }
+}
+
+/// How key number `number` of a ledger is called where it is kept.
+fn named(place: KeyPlace, origin: &str, number: usize) -> String {
+    match place {
+        KeyPlace::File if number == 1 => "ledger.ed25519".to_owned(),
+        KeyPlace::File => format!("ledger-{number}.ed25519"),
+        KeyPlace::Pkcs11 => format!("lumos {origin} {number}"),
+        KeyPlace::Kms => {
+            let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+            let origin: String = origin.chars().map(plain).collect();
+            format!("alias/lumos/{origin}/{number}")
+        }
+    }
+}
+
+/// The checkpoint by which the key with this id handed over, if it did.
+///
+/// # Errors
+/// When the store fails.
+pub async fn handover(store: &dyn Store, key_id: &str) -> Result<Option<String>, PortError> {
+    let sql = "SELECT note FROM key_handovers WHERE key_id = $1";
+    let rows = store.query(sql, vec![key_id.into()]).await?;
+    Ok(rows.first().map(|row| row.text(0).to_owned()))
+}
