@@ -144,7 +144,7 @@ impl Process {
         let size = ports.store.frontier().await?.size();
         let anchor = FaultyAnchor::new(FileAnchor::beside(&data)?, plan());
         let (store, key) = (Arc::clone(&ports.store), Arc::new(Key::new()?));
-        let notary = Notary::start(store, Arc::new(anchor), key, house::ORIGIN).await?;
+        let notary = Notary::start(store, Arc::new(anchor), key, house::ORIGIN, None).await?;
         let door = Door::open(ports, house::ORIGIN).await?;
         if size == 0 {
             house::found(&door).await?;

@@ -21,7 +21,9 @@ fn own(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
         };
     }
     first_of! {
+        crate::same_keys::OtherKey
         crate::storage::StorageError
+        lumos_connect::ObjectError
         lumos_engine::DoorError
         lumos_engine::cosigning::StartError
         lumos_engine::notary::NotaryError

@@ -41,6 +41,7 @@ use tokio::{
 use crate::{
     edge::{OsEntropy, SystemClock, Uploads, WorkerScanner, clock_source, steady},
     keys::Keys,
+    same_keys,
     seed::{self, Founding},
     settings::{Loaded, Settings},
     storage::Storage,
@@ -113,7 +114,7 @@ pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
         .await
         .with_context(|| format!("listening on {}", settings.listen))?;
     let address = listener.local_addr()?;
-    let base = Base::open(loaded, &extras).await?;
+    let base = Base::open(loaded, &extras, &http).await?;
     write_address(&settings.data, address)?;
 
     let (stop, stopped) = watch::channel(false);
@@ -199,9 +200,9 @@ struct Base {
 }
 
 impl Base {
-    async fn open(loaded: &Loaded, extras: &Extras) -> Result<Self> {
+    async fn open(loaded: &Loaded, extras: &Extras, http: &Client) -> Result<Self> {
         let (data, origin) = (&own_folder(&loaded.settings.data)?, &loaded.settings.origin);
-        let storage = Storage::open(&loaded.settings, data).await?;
+        let storage = Storage::open(&loaded.settings, data, http).await?;
         let store = storage.store();
         let size = store.frontier().await?.size();
         let keys = Keys::open(data, origin, &OsEntropy, size == 0)?;
@@ -212,10 +213,12 @@ impl Base {
             entropy: Arc::new(OsEntropy),
             key: Arc::new(keys.server),
         };
-        let anchor = Arc::new(Storage::anchor(data)?);
+        let (anchor, turn) = storage.anchor(data).await?;
         // Before anything is written: nothing starts behind or against what was signed.
-        let notary =
-            Notary::start(Arc::clone(&store), anchor, Arc::new(keys.ledger), origin).await?;
+        let key = Arc::new(keys.ledger);
+        let notary = Notary::start(Arc::clone(&store), anchor, key, origin, turn).await?;
+        let same = same_keys::check(&*store, &ports.key, &keys.statements, storage.replicas());
+        same.await?;
         let found_by = views::lookups::are_made_with(&*store, &ports.key).await?;
         if storage.needs_rebuild().await? || !found_by {
             rebuild(&storage, &ports).await?;
@@ -305,7 +308,11 @@ impl Parts {
 fn client(settings: &Settings, witnesses: &Witnesses) -> Result<Client> {
     let registries = settings.registries.iter().filter_map(|r| r.address());
     let authority = settings.timestamps.as_ref().map(|one| one.url.as_str());
-    let addresses = registries.chain(witnesses.addresses()).chain(authority);
+    let objects = settings.objects.as_ref().map(|one| one.url.as_str());
+    let addresses = registries
+        .chain(witnesses.addresses())
+        .chain(authority)
+        .chain(objects);
     Ok(Client::new(&Egress {
         hosts: addresses.map(str::to_owned).collect(),
         ..Egress::default()

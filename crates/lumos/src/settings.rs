@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use lumos_connect::RegistrySettings;
+use lumos_connect::{ObjectSettings, RegistrySettings};
 use lumos_domain::id::Digest;
 use lumos_http::Secret;
 use serde::Deserialize;
@@ -24,6 +24,8 @@ pub(crate) struct Settings {
     pub data: PathBuf,
     /// The database that keeps the ledger and its blobs instead of the data directory.
     pub postgres: Option<Postgres>,
+    /// The object store that holds the anchor of several servers, and their blobs where it says so.
+    pub objects: Option<ObjectSettings>,
     /// Logins of the two founders. One login, or none, founds a single-person sandbox.
     pub founders: Vec<String>,
     /// The file that describes the organisation at genesis. Read once, into an empty ledger.
@@ -62,6 +64,7 @@ impl Default for Settings {
             origin: "lumos.localhost/sandbox".to_owned(),
             data: PathBuf::from("lumos-data"),
             postgres: None,
+            objects: None,
             founders: Vec::new(),
             organisation: None,
             policies: Vec::new(),

@@ -5,9 +5,10 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use async_trait::async_trait;
 use lumos_engine::{
     notary::{Notary, NotaryError},
-    ports::{Anchor, LedgerKey, PortError, Store as _},
+    ports::{Anchor, AnchorError, Held, LedgerKey, PortError, Store as _},
 };
 use lumos_ledger::{Checkpoint, NoteSigner, VerifierKey};
 use lumos_store::SqliteStore;
@@ -25,17 +26,29 @@ struct Shaky {
     fails: AtomicBool,
 }
 
+#[async_trait]
 impl Anchor for Shaky {
-    fn load(&self) -> Result<Option<Vec<u8>>, PortError> {
-        Ok(self.note.lock().unwrap().clone())
+    async fn load(&self) -> Result<Option<Held>, PortError> {
+        Ok(self.note.lock().unwrap().as_deref().map(held))
     }
 
-    fn store(&self, checkpoint: &[u8]) -> Result<(), PortError> {
+    async fn replace(&self, seen: Option<&Held>, checkpoint: &[u8]) -> Result<Held, AnchorError> {
         if self.fails.swap(false, Ordering::SeqCst) {
-            return Err(PortError::new("storing the anchor", "no room"));
+            return Err(PortError::new("storing the anchor", "no room").into());
         }
-        *self.note.lock().unwrap() = Some(checkpoint.to_vec());
-        Ok(())
+        let mut note = self.note.lock().unwrap();
+        if note.as_deref() != seen.map(|seen| &*seen.note) {
+            return Err(AnchorError::Moved);
+        }
+        *note = Some(checkpoint.to_vec());
+        Ok(held(checkpoint))
+    }
+}
+
+fn held(note: &[u8]) -> Held {
+    Held {
+        note: note.to_vec(),
+        tag: String::new(),
     }
 }
 
@@ -79,7 +92,7 @@ async fn house() -> House {
         gone: AtomicBool::new(false),
     });
     let (of, by, with) = (Arc::clone(&store), Arc::clone(&anchor), Arc::clone(&key));
-    let notary = Notary::start(of as _, by as _, with as _, ORIGIN)
+    let notary = Notary::start(of as _, by as _, with as _, ORIGIN, None)
         .await
         .unwrap();
     House {
