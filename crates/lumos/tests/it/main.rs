@@ -15,6 +15,7 @@ mod ask;
 mod backup;
 mod bad_input;
 mod browser;
+mod bucket;
 #[path = "../../../lumos-store/tests/it/cluster.rs"]
 #[expect(
     dead_code,
@@ -36,6 +37,8 @@ mod outages;
 mod people;
 mod postgres;
 mod proposals;
+mod proxy;
+mod replicas;
 mod settings;
 mod speed;
 mod timestamps;

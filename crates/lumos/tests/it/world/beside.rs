@@ -1,0 +1,20 @@
+//! Several servers of one ledger: each a home of its own, with the same settings, keys and people.
+
+use super::{World, copy};
+
+impl World {
+    /// Another server of this home's ledger, not started. Its models are those of this home.
+    pub(crate) fn beside(&self) -> Self {
+        let mut world = Self::empty();
+        let settings = std::fs::read_to_string(self.path("lumos.yaml")).unwrap();
+        let models = format!("root: {}", self.path("models").display());
+        world.write("lumos.yaml", settings.replace("root: models", &models));
+        std::fs::create_dir(world.path("lumos-data")).unwrap();
+        copy(
+            &self.path("lumos-data/keys"),
+            &world.path("lumos-data/keys"),
+        );
+        world.passwords.clone_from(&self.passwords);
+        world
+    }
+}
