@@ -62,6 +62,17 @@ pub enum NotaryError {
         /// Entries in the database.
         size: u64,
     },
+    /// The anchor holds an older checkpoint than was published.
+    #[error(
+        "checking the anchor: it holds a checkpoint over {anchored} entries, but one over {published} was published; \
+         somebody put an older one back"
+    )]
+    OlderAnchor {
+        /// Entries in the anchored checkpoint.
+        anchored: u64,
+        /// Entries in the one that was published.
+        published: u64,
+    },
     /// The anchored checkpoint was signed by another key than this server has.
     #[error(
         "checking the anchor: it was signed by another key than this server has; give every server of a ledger the \
@@ -90,6 +101,7 @@ impl NotaryError {
             Self::Behind { .. } => "behind-anchor",
             Self::Against { .. } => "against-anchor",
             Self::Missing { .. } => "missing-anchor",
+            Self::OlderAnchor { .. } => "older-anchor",
             Self::OtherKey => "other-key",
             Self::Anchored(_) => "unreadable-anchor",
             Self::Checkpoint(_) | Self::Signing(_) => "checkpoint-failed",
@@ -148,8 +160,10 @@ impl Notary {
             held: Mutex::new(None),
             published,
         };
+        // Read before the anchor, which only moves on.
+        let known = notary.known().await?;
         let held = notary.first().await?;
-        let (frontier, checkpoint) = notary.compare(&held).await?;
+        let (frontier, checkpoint) = notary.compare(&held, known).await?;
         if notary.turn.is_some() {
             notary.publish(checkpoint.size(), &held.note);
             notary.round().await?;
@@ -278,28 +292,32 @@ impl Notary {
         if frontier.size() <= self.published.borrow().size {
             return Ok(());
         }
-        let mut known = self.held.lock().await;
+        let mut held_last = self.held.lock().await;
         let mut frontier = frontier;
         for _ in 0..ATTEMPTS {
             // Taken out until it is known again what the anchor holds, whatever happens here.
-            let (held, anchored) = match known.take() {
+            let (held, anchored) = match held_last.take() {
                 Some(held) if !self.store.is_shared() => {
                     let anchored = self.open(&held.note)?;
                     (held, anchored)
                 }
                 held => {
-                    let loaded = match held {
-                        Some(held) => held,
-                        None => self.load(frontier.size()).await?,
+                    let known = self.known().await?;
+                    let current = |held: &Held| -> Result<bool, NotaryError> {
+                        Ok(self.open(&held.note)?.size() >= known)
                     };
-                    let (now, anchored) = self.compare(&loaded).await?;
+                    let held = match held {
+                        Some(held) if current(&held)? => held,
+                        _ => self.load(frontier.size()).await?,
+                    };
+                    let (now, anchored) = self.compare(&held, known).await?;
                     frontier = now;
-                    (loaded, anchored)
+                    (held, anchored)
                 }
             };
             if anchored.size() == frontier.size() {
                 // It was anchored already, by another or in an attempt whose answer was lost.
-                return self.done(&mut known, anchored.size(), held).await;
+                return self.done(&mut held_last, anchored.size(), held).await;
             }
             let size = frontier.size();
             let checkpoint = Checkpoint::new(&self.origin, size, frontier.root())?;
@@ -311,7 +329,7 @@ impl Notary {
                 return Ok(());
             }
             match self.anchor.replace(Some(&held), &note).await {
-                Ok(held) => return self.done(&mut known, size, held).await,
+                Ok(held) => return self.done(&mut held_last, size, held).await,
                 Err(AnchorError::Moved) => {}
                 Err(AnchorError::Port(failed)) => return Err(failed.into()),
             }
@@ -322,7 +340,7 @@ impl Notary {
     /// Publishes what the anchor holds, here and to the other replicas.
     async fn done(
         &self,
-        known: &mut Option<Held>,
+        held_last: &mut Option<Held>,
         size: u64,
         held: Held,
     ) -> Result<(), NotaryError> {
@@ -330,7 +348,7 @@ impl Notary {
         if let Some(turn) = &self.turn {
             turn.show(size, &held.note).await?;
         }
-        *known = Some(held);
+        *held_last = Some(held);
         Ok(())
     }
 
@@ -359,9 +377,30 @@ impl Notary {
         }
     }
 
-    /// Compares the database with what the anchor holds. It is read after the anchor: what was anchored is in it.
-    async fn compare(&self, held: &Held) -> Result<(Frontier, Checkpoint), NotaryError> {
+    /// The size of the largest checkpoint that is known to have been published.
+    async fn known(&self) -> Result<u64, NotaryError> {
+        let published = self.published.borrow().size;
+        let Some(turn) = &self.turn else {
+            return Ok(published);
+        };
+        let shown = turn.shown().await?.map_or(0, |(size, _)| size);
+        Ok(published.max(shown))
+    }
+
+    /// Compares the database and what is `known` to be published with what the anchor holds. The database is read
+    /// after the anchor: what was anchored is in it.
+    async fn compare(
+        &self,
+        held: &Held,
+        known: u64,
+    ) -> Result<(Frontier, Checkpoint), NotaryError> {
         let anchored = self.open(&held.note)?;
+        if anchored.size() < known {
+            return Err(NotaryError::OlderAnchor {
+                anchored: anchored.size(),
+                published: known,
+            });
+        }
         let frontier = self.store.frontier().await?;
         self.continues(&anchored, &frontier).await?;
         Ok((frontier, anchored))

@@ -325,8 +325,9 @@ fn staging(settings: &Settings) -> Result<Staging> {
         bytes_max: settings.uploads_bytes_max,
         bytes_max_per_caller: settings.uploads_bytes_max_per_caller,
         kept: SignedDuration::from_hours(i64::from(settings.uploads_kept_hours)),
+        open: settings.uploads_are_seen_by_all(),
     };
-    Staging::open(settings.data.join("uploads"), limits).context("looking at the uploads")
+    Staging::open(settings.uploads(), limits).context("looking at the uploads")
 }
 
 fn days(days: u32) -> SignedDuration {
@@ -351,7 +352,7 @@ fn registries(loaded: &Loaded, http: &Client) -> Result<BTreeMap<RegistryName, A
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut all: BTreeMap<RegistryName, Arc<dyn Registry>> = BTreeMap::new();
     let upload: RegistryName = lumos_domain::release::UPLOAD.parse()?;
-    let uploads = Uploads::new(upload.clone(), loaded.settings.data.join("uploads"));
+    let uploads = Uploads::new(upload.clone(), loaded.settings.uploads());
     all.insert(upload, Arc::new(uploads));
     for settings in &loaded.settings.registries {
         let registry = lumos_connect::build(settings, http, Arc::clone(&clock))?;

@@ -43,6 +43,9 @@ pub(crate) struct Settings {
     pub timestamps: Option<Timestamps>,
     /// What keeps this machine's clock, such as `NTP by time.acme.example`: recorded, for whoever relies on times.
     pub clock: Option<String>,
+    /// Where files that were sent wait to be fetched, if not in the data directory: a folder that all servers of a
+    /// ledger see.
+    pub uploads: Option<PathBuf>,
     /// How often registries are polled, in seconds.
     pub poll_s: u64,
     /// How long one scan may take, in seconds.
@@ -73,6 +76,7 @@ impl Default for Settings {
             witnesses: None,
             timestamps: None,
             clock: None,
+            uploads: None,
             poll_s: 15 * 60,
             scan_timeout_s: 60 * 60,
             uploads_bytes_max: 1 << 40,
@@ -80,6 +84,19 @@ impl Default for Settings {
             uploads_kept_hours: 48,
             decisions_kept_days: 180,
         }
+    }
+}
+
+impl Settings {
+    /// Where files that were sent wait.
+    pub(crate) fn uploads(&self) -> PathBuf {
+        let own = || self.data.join("uploads");
+        self.uploads.clone().unwrap_or_else(own)
+    }
+
+    /// Whether every server of the ledger sees the files that were sent to any of them.
+    pub(crate) fn uploads_are_seen_by_all(&self) -> bool {
+        self.uploads.is_some() || self.postgres.as_ref().is_none_or(|db| db.replicas == 1)
     }
 }
 
@@ -146,6 +163,7 @@ pub(crate) fn load(config: Option<&Path>, data: Option<&Path>) -> Result<Loaded>
             settings.organisation.iter_mut().for_each(beside);
             settings.policies.iter_mut().for_each(beside);
             settings.witnesses.iter_mut().for_each(beside);
+            settings.uploads.iter_mut().for_each(beside);
             let chains = settings.timestamps.iter_mut();
             chains.for_each(|authority| beside(&mut authority.chain));
             beside(&mut settings.data);

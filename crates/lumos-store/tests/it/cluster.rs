@@ -151,6 +151,14 @@ impl Cluster {
         name
     }
 
+    /// Makes a copy of a database that nobody is connected to, and says its name.
+    pub(crate) fn copied(&self, database: &str) -> String {
+        let copy = format!("{database}_copy");
+        let sql = format!("CREATE DATABASE {copy} TEMPLATE {database}");
+        self.sql("postgres", &sql);
+        copy
+    }
+
     /// The address of a database, for a role that needs no password here.
     pub(crate) fn url(&self, role: &str, database: &str) -> String {
         format!("postgres://{role}@127.0.0.1:{}/{database}", self.port)

@@ -17,6 +17,7 @@ mod files;
 mod leases;
 mod notary;
 mod replicas;
+mod signers;
 mod snapshot;
 mod start;
 mod views;
