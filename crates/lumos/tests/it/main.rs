@@ -7,6 +7,7 @@
     reason = "all of it is test; clippy knows that only of functions marked as one"
 )]
 
+mod anchors;
 /// The model versions of the demo serve the tests as well.
 #[path = "../../src/commands/demo/artifacts.rs"]
 #[expect(dead_code, reason = "the demo has more versions to tell about")]
