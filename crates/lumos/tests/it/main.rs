@@ -39,6 +39,7 @@ mod people;
 mod postgres;
 mod proposals;
 mod proxy;
+mod replica_outages;
 mod replicas;
 mod settings;
 mod speed;

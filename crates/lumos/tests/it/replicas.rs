@@ -74,3 +74,34 @@ async fn real_two_servers_are_one() {
     until_signed(&one).await;
     one.ledger_verifies("developer").await;
 }
+
+#[tokio::test]
+async fn real_a_server_that_does_not_belong_is_refused() {
+    let Some((cluster, bucket, one)) = first(2).await else {
+        return;
+    };
+    let other = one.beside();
+    other.change(|settings| settings.replace(&bucket.settings(""), ""));
+    other.say("serve").await.is(1, "code anchor-not-shared");
+    other.change(|settings| settings.replace("replicas: 2", "replicas: 0"));
+    other.say("serve").await.is(1, "code anchor-not-shared");
+    other.change(|settings| settings.replace("replicas: 0", "replicas: 2") + &bucket.settings(""));
+    for key in ["ledger.ed25519", "statements.p256", "server.hmac"] {
+        let path = format!("lumos-data/keys/{key}");
+        let ours = std::fs::read(other.path(&path)).unwrap();
+        other.write(&path, "07".repeat(32));
+        other.say("serve").await.is(1, "code other-key");
+        other.write(&path, ours);
+    }
+    // Another ledger in the place of this one: its database, or its anchor.
+    let elsewhere = cluster.url("lumos", &cluster.database());
+    let here = cluster.url("lumos", "d0");
+    other.change(|settings| settings.replace(&here, &elsewhere));
+    other.say("serve").await.is(1, "code behind-anchor");
+    other.change(|settings| {
+        settings
+            .replace(&elsewhere, &here)
+            .replace("lumos/main", "x/y")
+    });
+    other.say("serve").await.is(1, "code missing-anchor");
+}

@@ -1,6 +1,6 @@
 //! Several servers of one ledger: each a home of its own, with the same settings, keys and people.
 
-use super::{World, copy};
+use super::{Person, World, copy};
 
 impl World {
     /// Another server of this home's ledger, not started. Its models are those of this home.
@@ -16,5 +16,18 @@ impl World {
         );
         world.passwords.clone_from(&self.passwords);
         world
+    }
+
+    /// Somebody who signed in at another server of this ledger, asking this one.
+    pub(crate) fn known(&self, person: &Person) -> Person {
+        let mut known = self.with(&person.credential);
+        known.password.clone_from(&person.password);
+        known
+    }
+
+    /// Changes the settings of a server that is not running.
+    pub(crate) fn change(&self, change: impl FnOnce(String) -> String) {
+        let settings = std::fs::read_to_string(self.path("lumos.yaml")).unwrap();
+        self.write("lumos.yaml", change(settings));
     }
 }
