@@ -71,7 +71,8 @@ impl Cluster {
         };
         let (data, from) = (standby.data(), self.url("lumos", "postgres"));
         let copied = standby.run("pg_basebackup", |c| {
-            c.args(["--write-recovery-conf", "--no-sync", "--dbname", &from]);
+            c.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]);
+            c.args(["--dbname", &from]);
             c.arg("--pgdata").arg(&data)
         });
         assert!(copied);

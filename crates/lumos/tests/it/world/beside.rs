@@ -14,6 +14,9 @@ impl World {
             &self.path("lumos-data/keys"),
             &world.path("lumos-data/keys"),
         );
+        if let Ok(trust) = std::fs::read(self.path("trust")) {
+            world.write("trust", trust);
+        }
         world.passwords.clone_from(&self.passwords);
         world
     }
