@@ -102,10 +102,13 @@ pub(crate) struct Object {
 
 /// The objects of one ledger in a bucket. Cheap to clone.
 #[derive(Clone)]
-pub struct Objects {
+pub struct Objects(Arc<Reached>);
+
+/// How they are reached.
+struct Reached {
     peer: Peer,
-    bucket: Arc<Bucket>,
-    credentials: Arc<Credentials>,
+    bucket: Bucket,
+    credentials: Credentials,
     prefix: String,
     clock: Arc<dyn Clock>,
 }
@@ -148,21 +151,21 @@ impl Objects {
             settings.access_key_id.expose().to_owned(),
             settings.secret_access_key.expose().to_owned(),
         );
-        Ok(Self {
+        Ok(Self(Arc::new(Reached {
             peer,
-            bucket: Arc::new(bucket),
-            credentials: Arc::new(credentials),
+            bucket,
+            credentials,
             prefix,
             clock,
-        })
+        })))
     }
 
     /// The full name of the object `key` of this ledger.
     fn name(&self, key: &str) -> String {
-        if self.prefix.is_empty() {
+        if self.0.prefix.is_empty() {
             key.to_owned()
         } else {
-            format!("{}/{key}", self.prefix)
+            format!("{}/{key}", self.0.prefix)
         }
     }
 
@@ -176,9 +179,9 @@ impl Objects {
         for (header, value) in headers {
             action.headers_mut().insert(*header, value.clone());
         }
-        let signed = action.sign_with_time(SIGNED_FOR, &self.clock.now());
-        let path = format!("{}/{name}", self.bucket.name());
-        let mut request = self.peer.request(method, &path);
+        let signed = action.sign_with_time(SIGNED_FOR, &self.0.clock.now());
+        let path = format!("{}/{name}", self.0.bucket.name());
+        let mut request = self.0.peer.request(method, &path);
         for (key, value) in signed.query_pairs() {
             request = request.query(&key, &value);
         }
@@ -202,7 +205,7 @@ impl Objects {
         };
         let checksum = STANDARD.encode(Sha256::digest(&bytes));
         let headers = [condition, ("x-amz-checksum-sha256", checksum)];
-        let action = self.bucket.put_object(Some(&self.credentials), &name);
+        let action = self.0.bucket.put_object(Some(&self.0.credentials), &name);
         let call = self.call((Method::PUT, &name), action, &headers);
         let answer = call.bytes("application/octet-stream", bytes).send().await?;
         match (answer.status, only) {
@@ -240,7 +243,7 @@ impl Objects {
         headers: &[(&'static str, String)],
     ) -> Result<Answer, ObjectError> {
         let name = self.name(key);
-        let action = self.bucket.get_object(Some(&self.credentials), &name);
+        let action = self.0.bucket.get_object(Some(&self.0.credentials), &name);
         let call = self.call((Method::GET, &name), action, headers);
         Ok(call.send().await?)
     }
@@ -248,7 +251,10 @@ impl Objects {
     /// Removes an object, whether it is there or not.
     pub(crate) async fn delete(&self, key: &str) -> Result<(), ObjectError> {
         let name = self.name(key);
-        let action = self.bucket.delete_object(Some(&self.credentials), &name);
+        let action = self
+            .0
+            .bucket
+            .delete_object(Some(&self.0.credentials), &name);
         let answer = self
             .call((Method::DELETE, &name), action, &[])
             .send()

@@ -4,13 +4,13 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result};
-use lumos_connect::{ObjectAnchor, ObjectBlobs, Objects};
+use lumos_connect::{ObjectAnchor, ObjectBlobs, ObjectError, Objects};
 use lumos_engine::{
     notary::Turn,
     ports::{Anchor, AnchorError, Blobs, PortError, Statement, Store, StoredEntry},
     secret,
 };
-use lumos_http::Client;
+use lumos_http::{Client, Egress};
 use lumos_store::{DirBlobs, DirLock, FileAnchor, PostgresSettings, PostgresStore, SqliteStore};
 
 use crate::{
@@ -66,8 +66,10 @@ pub(crate) enum Storage {
     Sqlite(Arc<SqliteStore>),
     Postgres {
         store: Arc<PostgresStore>,
-        /// The object store, and whether blobs are kept there.
-        objects: Option<(Objects, bool)>,
+        /// The object store that holds the anchor, where one is named.
+        objects: Option<Objects>,
+        /// Where the blobs are.
+        blobs: Arc<dyn Blobs>,
         /// How many servers write to it.
         replicas: u16,
         /// Keys, uploads and perhaps the anchor are files all the same: one server has them.
@@ -95,16 +97,12 @@ impl Storage {
             (2.., None) => return Err(StorageError::AnchorNotShared { replicas }.into()),
             _ => {}
         }
-        let objects = match &settings.objects {
-            Some(named) => {
-                let objects = Objects::new(named, http, Arc::new(SystemClock))?;
-                Some((objects, named.blobs))
-            }
-            None => None,
-        };
+        let objects = objects_of(settings, http)?;
         let files = DirLock::take(data)?;
+        let store = Arc::new(Self::postgres(postgres, schema).await?);
         Ok(Self::Postgres {
-            store: Arc::new(Self::postgres(postgres, schema).await?),
+            blobs: blobs_of(settings, objects.as_ref(), &store),
+            store,
             objects,
             replicas,
             _files: files,
@@ -141,11 +139,7 @@ impl Storage {
     pub(crate) fn blobs(&self, data: &Path) -> Result<Arc<dyn Blobs>, PortError> {
         Ok(match self {
             Self::Sqlite(_) => Arc::new(DirBlobs::open(data)?),
-            Self::Postgres {
-                objects: Some((objects, true)),
-                ..
-            } => Arc::new(ObjectBlobs::new(objects.clone())),
-            Self::Postgres { store, .. } => Arc::new(store.blobs()),
+            Self::Postgres { blobs, .. } => Arc::clone(blobs),
         })
     }
 
@@ -156,15 +150,15 @@ impl Storage {
     pub(crate) async fn anchor(&self, data: &Path) -> Result<(Arc<dyn Anchor>, Option<Turn>)> {
         let file = FileAnchor::beside(data)?;
         let Self::Postgres {
-            objects: Some((objects, _)),
+            objects: Some(objects),
             ..
         } = self
         else {
             return Ok((Arc::new(file), None));
         };
-        let this = secret::secret(&OsEntropy);
-        let anchor = ObjectAnchor::open(objects.clone(), &this).await?;
+        let anchor = shared(objects).await?;
         bring(&file, &anchor).await?;
+        let this = secret::secret(&OsEntropy);
         let turn = Turn::new(self.store(), Arc::new(SystemClock), this).await?;
         Ok((Arc::new(anchor), Some(turn)))
     }
@@ -201,6 +195,69 @@ impl Storage {
             Self::Sqlite(store) => store.rebuild(tables, meaning).await,
             Self::Postgres { store, .. } => store.rebuild(tables, meaning).await,
         }
+    }
+}
+
+/// The object store that the settings name, if they do.
+fn objects_of(settings: &Settings, http: &Client) -> Result<Option<Objects>, ObjectError> {
+    let named = settings.objects.as_ref();
+    named
+        .map(|named| Objects::new(named, http, Arc::new(SystemClock)))
+        .transpose()
+}
+
+/// Where the blobs of a ledger in PostgreSQL are.
+fn blobs_of(
+    settings: &Settings,
+    objects: Option<&Objects>,
+    store: &PostgresStore,
+) -> Arc<dyn Blobs> {
+    let named = settings.objects.as_ref();
+    match objects.filter(|_| named.is_some_and(|named| named.blobs)) {
+        Some(objects) => Arc::new(ObjectBlobs::new(objects.clone())),
+        None => Arc::new(store.blobs()),
+    }
+}
+
+async fn shared(objects: &Objects) -> Result<ObjectAnchor, ObjectError> {
+    ObjectAnchor::open(objects.clone(), &secret::secret(&OsEntropy)).await
+}
+
+/// What belongs to a ledger and is not in its database, for commands that work on a ledger without serving it.
+pub(crate) struct Beside<'a> {
+    settings: &'a Settings,
+    objects: Option<Objects>,
+}
+
+impl<'a> Beside<'a> {
+    /// What the settings say is beside the database.
+    ///
+    /// # Errors
+    /// When they cannot be used.
+    pub(crate) fn of(settings: &'a Settings) -> Result<Self> {
+        let hosts = settings.objects.iter().map(|named| named.url.clone());
+        let http = Client::new(&Egress {
+            hosts: hosts.collect(),
+            ..Egress::default()
+        })?;
+        let objects = objects_of(settings, &http)?;
+        Ok(Self { settings, objects })
+    }
+
+    /// The anchor of the ledger whose data directory is `data`.
+    ///
+    /// # Errors
+    /// When the directory has no name to derive it from, or the object store cannot hold an anchor.
+    pub(crate) async fn anchor(&self, data: &Path) -> Result<Arc<dyn Anchor>> {
+        Ok(match &self.objects {
+            Some(objects) => Arc::new(shared(objects).await?),
+            None => Arc::new(FileAnchor::beside(data)?),
+        })
+    }
+
+    /// The blobs that go with a database.
+    pub(crate) fn blobs(&self, store: &PostgresStore) -> Arc<dyn Blobs> {
+        blobs_of(self.settings, self.objects.as_ref(), store)
     }
 }
 

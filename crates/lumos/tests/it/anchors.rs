@@ -13,11 +13,16 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use crate::{bucket::Bucket, cluster::Cluster, proxy::Wire, world::World};
+use crate::{
+    bucket::{Bucket, SECRET},
+    cluster::Cluster,
+    proxy::Wire,
+    world::World,
+};
 
-struct Now;
+struct Wall;
 
-impl Clock for Now {
+impl Clock for Wall {
     #[expect(clippy::disallowed_methods, reason = "a real store wants the time")]
     fn now(&self) -> Timestamp {
         Timestamp::now()
@@ -26,9 +31,13 @@ impl Clock for Now {
 
 /// The objects of a bucket, asked with little patience.
 fn objects(bucket: &Bucket) -> Objects {
+    objects_with(bucket, SECRET)
+}
+
+fn objects_with(bucket: &Bucket, secret: &str) -> Objects {
     let settings = json!({
         "url": bucket.url(), "bucket": "acme", "region": "eu-central-1", "prefix": "/lumos/main/",
-        "access_key_id": "acme", "secret_access_key": "a-secret-of-tests",
+        "access_key_id": "acme", "secret_access_key": secret,
     });
     let egress = Egress {
         hosts: vec![bucket.url()],
@@ -41,7 +50,7 @@ fn objects(bucket: &Bucket) -> Objects {
     };
     let http = Client::new(&egress).unwrap();
     let settings = serde_json::from_value(settings).unwrap();
-    Objects::new(&settings, &http, Arc::new(Now)).unwrap()
+    Objects::new(&settings, &http, Arc::new(Wall)).unwrap()
 }
 
 /// Where an anchor keeps its checkpoint, for who meddles with it.
@@ -145,6 +154,8 @@ async fn real_a_network_that_fails_says_neither_yes_nor_no() {
         return;
     };
     let anchor = ObjectAnchor::open(objects(&bucket), "n").await.unwrap();
+    let other = ObjectAnchor::open(objects_with(&bucket, "another"), "n").await;
+    assert_eq!(other.err().unwrap().code(), "http-status");
     let first = anchor.replace(None, b"first").await.unwrap();
     let unknown = |answer: Result<Held, AnchorError>| match answer {
         Err(AnchorError::Port(failed)) => assert!(!format!("{failed:?}").contains("X-Amz")),

@@ -17,6 +17,8 @@ use crate::{
 /// The bucket, and what lies in it for the ledger of a test.
 const BUCKET: &str = "acme";
 const PREFIX: &str = "lumos/main";
+/// The access key with which requests must be signed.
+pub(crate) const SECRET: &str = "a secret/of+tests";
 
 /// An object store with a bucket.
 pub(crate) struct Bucket {
@@ -43,6 +45,7 @@ impl Bucket {
         let serve = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../xtask/peers/moto");
         let mut server = program(moto.join("bin/python"))
             .arg(serve.join("serve.py"))
+            .arg(SECRET)
             .args(args)
             .stdout(Stdio::piped())
             .spawn()
@@ -78,7 +81,7 @@ impl Bucket {
     pub(crate) fn settings(&self, more: &str) -> String {
         format!(
             "objects: {{url: '{}', bucket: {BUCKET}, region: eu-central-1, prefix: {PREFIX}, access_key_id: acme, \
-             secret_access_key: a-secret-of-tests{more}}}\n",
+             secret_access_key: {SECRET}{more}}}\n",
             self.url()
         )
     }

@@ -189,7 +189,7 @@ async fn real_three_servers_killed_in_turn_lead_each_release_to_its_end_once() {
     let Some((_cluster, bucket, one)) = first(3).await else {
         return;
     };
-    let mut worlds = vec![one.beside(), one.beside(), one];
+    let mut worlds = [one.beside(), one.beside(), one];
     for world in worlds.iter_mut().take(2) {
         world.start(0).await;
     }
@@ -246,6 +246,6 @@ async fn real_three_servers_killed_in_turn_lead_each_release_to_its_end_once() {
             assert_eq!(times, 1, "{kind} of 1.{n} in {history:?}");
         }
     }
-    show_the_anchored(&bucket, &worlds.iter().collect::<Vec<_>>()).await;
+    show_the_anchored(&bucket, &worlds.each_ref()).await;
     worlds[0].ledger_verifies("developer").await;
 }
