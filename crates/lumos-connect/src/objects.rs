@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use lumos_engine::ports::Clock;
 use lumos_http::{Answer, Auth, Client, HttpError, Method, Peer, Request, Secret};
-use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
+use rusty_s3::{Bucket, Credentials, UrlStyle, signing::sign};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
@@ -169,19 +169,44 @@ impl Objects {
         }
     }
 
-    /// A call of `action`, signed with its headers.
-    fn call<'a>(
+    /// Where the object `key` is, for people.
+    fn place(&self, key: &str) -> String {
+        let (origin, bucket) = (self.0.peer.origin(), self.0.bucket.name());
+        format!("{origin}/{bucket}/{}", self.name(key))
+    }
+
+    /// A call of `name`, or of the bucket where that is empty, signed with its query and headers; both are sorted.
+    fn call(
         &self,
-        (method, name): (Method, &str),
-        mut action: impl S3Action<'a>,
-        headers: &[(&'static str, String)],
+        method: Method,
+        name: &str,
+        query: &[(&str, String)],
+        headers: &[(&str, String)],
     ) -> Request {
-        for (header, value) in headers {
-            action.headers_mut().insert(*header, value.clone());
-        }
-        let signed = action.sign_with_time(SIGNED_FOR, &self.0.clock.now());
-        let path = format!("{}/{name}", self.0.bucket.name());
-        let mut request = self.0.peer.request(method, &path);
+        let Reached {
+            peer,
+            bucket,
+            credentials,
+            ..
+        } = &*self.0;
+        let signed = sign(
+            &self.0.clock.now(),
+            match method {
+                Method::PUT => rusty_s3::Method::Put,
+                Method::DELETE => rusty_s3::Method::Delete,
+                _ => rusty_s3::Method::Get,
+            },
+            bucket.object_url(name),
+            credentials.key(),
+            credentials.secret(),
+            None,
+            bucket.region(),
+            SIGNED_FOR.as_secs(),
+            query.iter().map(|(key, value)| (*key, value.as_str())),
+            headers.iter().map(|(key, value)| (*key, value.as_str())),
+        );
+        let path = format!("{}/{name}", bucket.name());
+        let mut request = peer.request(method, &path);
         for (key, value) in signed.query_pairs() {
             request = request.query(&key, &value);
         }
@@ -205,8 +230,7 @@ impl Objects {
         };
         let checksum = STANDARD.encode(Sha256::digest(&bytes));
         let headers = [condition, ("x-amz-checksum-sha256", checksum)];
-        let action = self.0.bucket.put_object(Some(&self.0.credentials), &name);
-        let call = self.call((Method::PUT, &name), action, &headers);
+        let call = self.call(Method::PUT, &name, &[], &headers);
         let answer = call.bytes("application/octet-stream", bytes).send().await?;
         match (answer.status, only) {
             // Two conditional writes at once: this one was not done (AWS: ConditionalRequestConflict).
@@ -237,33 +261,51 @@ impl Objects {
         }))
     }
 
-    async fn read(
-        &self,
-        key: &str,
-        headers: &[(&'static str, String)],
-    ) -> Result<Answer, ObjectError> {
+    async fn read(&self, key: &str, headers: &[(&str, String)]) -> Result<Answer, ObjectError> {
         let name = self.name(key);
-        let action = self.0.bucket.get_object(Some(&self.0.credentials), &name);
-        let call = self.call((Method::GET, &name), action, headers);
+        let call = self.call(Method::GET, &name, &[], headers);
         Ok(call.send().await?)
+    }
+
+    /// Up to `max` keys of objects whose key begins with `under`, those after the key `after`, in order.
+    pub(crate) async fn list(
+        &self,
+        under: &str,
+        after: &str,
+        max: u32,
+    ) -> Result<Vec<String>, ObjectError> {
+        let query = [
+            ("list-type", "2".to_owned()),
+            ("max-keys", max.to_string()),
+            ("prefix", self.name(under)),
+            ("start-after", self.name(after)),
+        ];
+        let answer = self.call(Method::GET, "", &query, &[]).send().await?;
+        if answer.status != 200 {
+            return Err(answer.refusal(&[]).into());
+        }
+        let (text, own) = (String::from_utf8_lossy(&answer.body), self.name(""));
+        Ok(keys(&text)
+            .filter_map(|key| key.strip_prefix(&own))
+            .map(str::to_owned)
+            .collect())
     }
 
     /// Removes an object, whether it is there or not.
     pub(crate) async fn delete(&self, key: &str) -> Result<(), ObjectError> {
         let name = self.name(key);
-        let action = self
-            .0
-            .bucket
-            .delete_object(Some(&self.0.credentials), &name);
-        let answer = self
-            .call((Method::DELETE, &name), action, &[])
-            .send()
-            .await?;
+        let answer = self.call(Method::DELETE, &name, &[], &[]).send().await?;
         if answer.is_success() || is_absent(&answer) {
             return Ok(());
         }
         Err(answer.refusal(&[]).into())
     }
+}
+
+/// The keys in a list of objects (`ListBucketResult`). Ours are plain: nothing in them is escaped in XML.
+fn keys(list: &str) -> impl Iterator<Item = &str> {
+    let parts = list.split("<Key>").skip(1);
+    parts.filter_map(|part| Some(part.split_once("</Key>")?.0))
 }
 
 /// Whether the answer says that there is no such object. A bucket that is not there is something else: a failure.

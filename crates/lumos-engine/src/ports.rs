@@ -307,6 +307,9 @@ pub enum AnchorError {
 /// what it holds with what its caller saw: of two who move it from the same place, one succeeds.
 #[async_trait]
 pub trait Anchor: Send + Sync {
+    /// Where it is, for people.
+    fn place(&self) -> String;
+
     /// The anchored checkpoint, if there is one, as whoever moved it last left it.
     async fn load(&self) -> Result<Option<Held>, PortError>;
 

@@ -342,6 +342,10 @@ impl<A> FaultyAnchor<A> {
 
 #[async_trait]
 impl<A: Anchor> Anchor for FaultyAnchor<A> {
+    fn place(&self) -> String {
+        self.inner.place()
+    }
+
     async fn load(&self) -> Result<Option<Held>, PortError> {
         self.inner.load().await
     }

@@ -121,6 +121,10 @@ fn too_large() -> io::Error {
 /// that happens later.
 #[async_trait]
 impl Anchor for FileAnchor {
+    fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+
     async fn load(&self) -> Result<Option<Held>, PortError> {
         let found = self.checkpoint()?;
         Ok(found.map(|note| Held {

@@ -41,6 +41,10 @@ async fn soon<T>(
 
 #[async_trait]
 impl Anchor for ObjectAnchor {
+    fn place(&self) -> String {
+        self.0.place(KEY)
+    }
+
     async fn load(&self) -> Result<Option<Held>, PortError> {
         let found = soon("reading the anchor", self.0.get(KEY)).await?;
         Ok(found.map(|object| Held {

@@ -9,6 +9,8 @@ use lumos_http::Answer;
 
 use super::{Object, ObjectError, Objects, Only, is_absent};
 
+/// What the key of each blob begins with.
+const FOLDER: &str = "blobs/";
 /// Bytes of one piece.
 const PIECE: u64 = 8 << 20;
 
@@ -80,7 +82,7 @@ impl ObjectBlobs {
 
 fn key(digest: &Digest) -> String {
     let hex = digest.hex();
-    format!("blobs/{}/{hex}", &hex[..2])
+    format!("{FOLDER}{}/{hex}", &hex[..2])
 }
 
 fn damaged(digest: &Digest, problem: &str) -> ObjectError {
@@ -111,5 +113,18 @@ impl Blobs for ObjectBlobs {
     async fn get(&self, digest: &Digest) -> Result<Option<Vec<u8>>, PortError> {
         let read = self.checked(digest).await;
         read.map_err(|error| PortError::new(format!("reading blob `{digest}`"), error))
+    }
+
+    async fn list(&self, after: Option<&Digest>, max: u32) -> Result<Vec<Digest>, PortError> {
+        let after = after.map_or_else(|| FOLDER.to_owned(), key);
+        let listed = self.0.list(FOLDER, &after, max).await;
+        let keys = listed.map_err(|error| PortError::new("listing blobs", error))?;
+        // What is not named as a blob is none.
+        let digest = |key: &String| {
+            let named = key.rsplit('/').next()?;
+            let digest: Digest = format!("sha256:{named}").parse().ok()?;
+            (self::key(&digest) == *key).then_some(digest)
+        };
+        Ok(keys.iter().filter_map(digest).collect())
     }
 }

@@ -34,6 +34,10 @@ fn held(note: &[u8]) -> Held {
 
 #[async_trait]
 impl Anchor for Memory {
+    fn place(&self) -> String {
+        "a test".to_owned()
+    }
+
     async fn load(&self) -> Result<Option<Held>, PortError> {
         Ok(self.kept.lock().unwrap().as_deref().map(held))
     }

@@ -28,6 +28,10 @@ struct Shaky {
 
 #[async_trait]
 impl Anchor for Shaky {
+    fn place(&self) -> String {
+        "a test".to_owned()
+    }
+
     async fn load(&self) -> Result<Option<Held>, PortError> {
         Ok(self.note.lock().unwrap().as_deref().map(held))
     }

@@ -62,6 +62,10 @@ struct Reached {
 
 #[async_trait]
 impl Anchor for Reached {
+    fn place(&self) -> String {
+        "a test".to_owned()
+    }
+
     async fn load(&self) -> Result<Option<Held>, PortError> {
         Ok(self.shared.last())
     }

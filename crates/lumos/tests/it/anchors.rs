@@ -232,6 +232,15 @@ async fn holds(blobs: &dyn Blobs, damage: impl AsyncFn(&Digest)) {
         assert_eq!(blobs.put(bytes.clone()).await.unwrap(), digest, "again");
         assert_eq!(blobs.get(&digest).await.unwrap().unwrap(), bytes, "{size}");
     }
+    let (mut listed, mut last) = (Vec::new(), None);
+    loop {
+        let some = blobs.list(last.as_ref(), 3).await.unwrap();
+        let Some(end) = some.last() else { break };
+        last = Some(*end);
+        listed.extend(some);
+    }
+    assert_eq!(listed.len(), 7);
+    assert!(listed.is_sorted());
     for before in ["", "a report", "a longer report than the damage is"] {
         let digest = blobs.put(before.into()).await.unwrap();
         damage(&digest).await;

@@ -258,4 +258,21 @@ async fn real_blobs_and_files_are_where_every_server_sees_them() {
     let identified = |view: &serde_json::Value| view["digest"].is_string();
     developer.until("helper/1", identified).await;
     other.ledger_verifies("developer").await;
+
+    // A backup has what lies in the object store as well, and is held against the anchor there.
+    until_ready(&other).await;
+    other.stop().await;
+    other.say("backup copy").await.is(0, "blobs");
+    let anchored = bucket.object("anchor/checkpoint").await.unwrap();
+    assert_eq!(
+        std::fs::read(other.path("copy/checkpoint")).unwrap(),
+        anchored
+    );
+    let blobs = std::fs::read_dir(other.path("copy/blobs")).unwrap().count();
+    assert!(blobs > 0);
+    let (before, after) = (url, cluster.url("lumos", &cluster.database()));
+    other.change(|settings| settings.replace(&before, &after));
+    other.say("restore copy").await.is(0, "restored");
+    other.start(0).await;
+    other.ledger_verifies("developer").await;
 }
