@@ -196,7 +196,8 @@ impl Notary {
         let mut committed = self.store.committed();
         loop {
             let pause = match self.catch_up().await {
-                Ok(()) => self.pause(*committed.borrow_and_update()),
+                // Not marked as seen: what was committed meanwhile wakes it up at once.
+                Ok(()) => self.pause(*committed.borrow()),
                 Err(NotaryError::Port(failed)) => {
                     tracing::error!(problem = %failed, source = %failed.source, "the ledger's head could not be signed; it will be tried again");
                     Some(TRY_AGAIN)
