@@ -64,6 +64,11 @@ const PEERS: &[Peer] = &[
         name: "postgresql",
         source: Source::System(&["postgresql", "procps", "util-linux"]),
     },
+    // The object store that replicas share: xtask/peers/moto/serve.py.
+    Peer {
+        name: "moto",
+        source: Source::Python,
+    },
     // The browser of the page tests, driven by `npm`'s playwright-core.
     Peer {
         name: "chromium",

@@ -45,6 +45,12 @@ const CAMPAIGNS: &[Campaign] = &[
         counts: &[("LUMOS_SOAK_MUTATIONS", "10000")],
     },
     Campaign {
+        name: "replicas",
+        package: "lumos",
+        tests: "test(real_three_servers_killed_in_turn)",
+        counts: &[("LUMOS_SOAK_RELEASES", "1000")],
+    },
+    Campaign {
         name: "hostile-policy",
         package: "lumos-policy",
         tests: "test(hostile)",

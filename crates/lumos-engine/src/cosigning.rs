@@ -74,6 +74,10 @@ enum Unhelpful {
     Nothing,
     #[error("it says to have seen {latest} entries, and this ledger has published {published}")]
     Ahead { latest: u64, published: u64 },
+    #[error(
+        "another server of this ledger had {latest} entries cosigned, and this one knows of {published}"
+    )]
+    Overtaken { latest: u64, published: u64 },
 }
 
 impl Unhelpful {
@@ -324,7 +328,12 @@ impl Peer {
                 Answered::Cosigned(lines) => return self.checked(&lines, published),
                 Answered::Latest(latest) if latest > published.size => {
                     let published = published.size;
-                    return Err(Unhelpful::Ahead { latest, published });
+                    // What is in the database may have been signed by another server meanwhile.
+                    return Err(if latest <= store.frontier().await?.size() {
+                        Unhelpful::Overtaken { latest, published }
+                    } else {
+                        Unhelpful::Ahead { latest, published }
+                    });
                 }
                 Answered::Latest(latest) => self.latest = latest,
                 Answered::Refused { status, problem } => {

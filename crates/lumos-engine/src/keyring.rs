@@ -274,7 +274,10 @@ impl KeyRing {
     pub async fn own(&self, bytes: &[u8]) -> Result<Checkpoint, KeyError> {
         let note = Note::parse(bytes).map_err(checkpoint::Error::from)?;
         let stated: Checkpoint = note.text().parse()?;
-        let held = self.held.lock().await;
+        let mut held = self.held.lock().await;
+        // Another replica may have changed keys and signed with the new one since.
+        held.read(&*self.store).await?;
+        self.show(&held.history.at(stated.size()))?;
         let revoked = |key: &LogKey| held.history.revoked_at(key);
         let known = held.history.now().known;
         let keys = known

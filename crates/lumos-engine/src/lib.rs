@@ -32,6 +32,7 @@ pub fn schema() -> Vec<&'static str> {
     [
         views::schema(),
         runtime::SCHEMA.to_vec(),
+        notary::SCHEMA.to_vec(),
         cosigning::SCHEMA.to_vec(),
         stamping::SCHEMA.to_vec(),
         keyring::SCHEMA.to_vec(),

@@ -1,28 +1,45 @@
 //! Signs the ledger's head after each commit, and never two histories (DESIGN promise 12): the signed
 //! checkpoint is anchored apart from the database before anybody sees it, and nothing starts behind it.
+//!
+//! Of several replicas one signs at a time ([`Turn`]), the others show what it signed. That keeps them out of each
+//! other's way and is not what safety rests on: what decides is the anchor, which moves only from what its mover saw,
+//! and nobody moves it to a history that does not continue the one it holds.
 
 use std::{sync::Arc, time::Duration};
 
-use lumos_ledger::{Checkpoint, Frontier, checkpoint};
-use tokio::sync::watch;
+use lumos_ledger::{
+    Checkpoint, Frontier, checkpoint,
+    note::{self, Note},
+    proof,
+};
+use tokio::sync::{Mutex, watch};
 
 use crate::{
     keyring::{KeyError, KeyRing},
-    ports::{Anchor, PortError, Store},
+    ports::{Anchor, AnchorError, Held, PortError, Store},
+    proofs::Hashes,
     runtime::stopped,
 };
 
-/// Leaves read at a time when an old root is recomputed.
-const CHUNK: u64 = 65_536;
+mod turn;
+
+pub use turn::{SCHEMA, Turn};
+
 /// How long to wait after the store or the anchor failed.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// How often a replica looks whether what is committed was signed by another, or is its own to sign.
+const LOOK: Duration = Duration::from_millis(100);
+/// How often a replica looks when nothing is waited for.
+const LOOK_IDLE: Duration = Duration::from_secs(1);
+/// How often the anchor may be found moved before a round is given up.
+const ATTEMPTS: usize = 5;
 
 /// Why nothing can be signed here.
 #[derive(Debug, thiserror::Error)]
 pub enum NotaryError {
     /// The database ends before the last checkpoint that was signed.
     #[error(
-        "starting: the ledger has {size} entries but {anchored} were signed for; this database is older \
+        "checking the anchor: the ledger has {size} entries but {anchored} were signed for; this database is older \
          than what was published. Restore a newer backup, or begin a new ledger that names this checkpoint"
     )]
     Behind {
@@ -33,7 +50,7 @@ pub enum NotaryError {
     },
     /// The database holds another history than the one that was signed.
     #[error(
-        "starting: the first {anchored} entries are not those that were signed for; somebody changed this \
+        "checking the anchor: the first {anchored} entries are not those that were signed for; somebody changed this \
          database or the anchor belongs to another ledger"
     )]
     Against {
@@ -42,13 +59,31 @@ pub enum NotaryError {
     },
     /// The ledger has entries, but nothing says what was signed last.
     #[error(
-        "starting: the ledger has {size} entries, but its anchor is missing; bring the anchor directory back \
-         that lay beside the data directory. Without it an old copy of this ledger would go unnoticed"
+        "checking the anchor: the ledger has {size} entries, but its anchor is missing; bring back the anchor directory \
+         that lay beside the data directory, or the object that held it. Without it an old copy of this ledger would \
+         go unnoticed"
     )]
     Missing {
         /// Entries in the database.
         size: u64,
     },
+    /// The anchor holds an older checkpoint than was published.
+    #[error(
+        "checking the anchor: it holds a checkpoint over {anchored} entries, but one over {published} was published; \
+         somebody put an older one back"
+    )]
+    OlderAnchor {
+        /// Entries in the anchored checkpoint.
+        anchored: u64,
+        /// Entries in the one that was published.
+        published: u64,
+    },
+    /// The anchored checkpoint was signed by another key than this server has.
+    #[error(
+        "checking the anchor: it was signed by another key than this server has; give every server of a ledger the \
+         same keys"
+    )]
+    OtherKey,
     /// The anchored checkpoint cannot be read with this ledger's keys.
     #[error("reading the anchored checkpoint")]
     Anchored(#[source] KeyError),
@@ -71,6 +106,8 @@ impl NotaryError {
             Self::Behind { .. } => "behind-anchor",
             Self::Against { .. } => "against-anchor",
             Self::Missing { .. } => "missing-anchor",
+            Self::OlderAnchor { .. } => "older-anchor",
+            Self::OtherKey => "other-key",
             Self::Anchored(_) => "unreadable-anchor",
             Self::Checkpoint(_) => "checkpoint-failed",
             Self::Signing(error) => error.code(),
@@ -88,18 +125,31 @@ pub struct Published {
     pub note: Arc<[u8]>,
 }
 
-/// The one signer of a ledger.
+/// The signer of a ledger, or one of several equal ones.
 pub struct Notary {
     store: Arc<dyn Store>,
     anchor: Arc<dyn Anchor>,
     keys: Arc<KeyRing>,
     origin: String,
+    /// Where others sign the same ledger: whose turn it is.
+    turn: Option<Turn>,
+    proofs: Hashes,
+    /// What the anchor holds; `None` while that is not known.
+    held: Mutex<Option<Last>>,
     published: watch::Sender<Published>,
     trouble: watch::Sender<Option<String>>,
 }
 
+/// What the anchor holds.
+struct Last {
+    held: Held,
+    /// The size of that checkpoint.
+    size: u64,
+}
+
 impl Notary {
-    /// Checks the database against the anchor, then signs what was committed but not yet signed.
+    /// Checks the database against the anchor, then signs what was committed but not yet signed. With a `turn` there
+    /// are others who sign the same ledger.
     ///
     /// # Errors
     /// When the database is behind or against the anchor, or something could not be read or written.
@@ -108,23 +158,8 @@ impl Notary {
         anchor: Arc<dyn Anchor>,
         keys: Arc<KeyRing>,
         origin: &str,
+        turn: Option<Turn>,
     ) -> Result<Self, NotaryError> {
-        let frontier = store.frontier().await?;
-        let anchored = anchor.load()?;
-        match &anchored {
-            Some(note) => check(&*store, &frontier, note, &keys).await?,
-            // Only an empty ledger may begin without an anchor, and it gets one before its first entry.
-            None if frontier.size() == 0 => {
-                let first = Checkpoint::new(origin, 0, frontier.root())?;
-                let note = keys.sign(&first).await.map_err(NotaryError::Signing)?;
-                anchor.store(note.to_string().as_bytes())?;
-            }
-            None => {
-                return Err(NotaryError::Missing {
-                    size: frontier.size(),
-                });
-            }
-        }
         let (published, _) = watch::channel(Published {
             size: 0,
             note: Arc::from([]),
@@ -134,10 +169,24 @@ impl Notary {
             anchor,
             keys,
             origin: origin.to_owned(),
+            turn,
+            proofs: Hashes::default(),
+            held: Mutex::new(None),
             published,
             trouble: watch::channel(None).0,
         };
-        notary.sign(frontier).await?;
+        // Read before the anchor, which only moves on.
+        let known = notary.known().await?;
+        let held = notary.first().await?;
+        let (frontier, checkpoint) = notary.compare(&held, known).await?;
+        if notary.turn.is_some() {
+            notary.publish(checkpoint.size(), &held.note);
+            notary.round().await?;
+        } else {
+            let size = checkpoint.size();
+            *notary.held.lock().await = Some(Last { held, size });
+            notary.sign(frontier).await?;
+        }
         Ok(notary)
     }
 
@@ -163,56 +212,250 @@ impl Notary {
     /// cannot sign, as when its token was taken out, nothing new is published and signing is tried again.
     ///
     /// # Errors
-    /// When a checkpoint cannot be made: the process must not go on as if it had published.
+    /// When a checkpoint cannot be made, or the anchor holds another history: the process must not go on as if it had
+    /// published.
     pub async fn run(&self, mut stop: watch::Receiver<bool>) -> Result<(), NotaryError> {
         let mut committed = self.store.committed();
         loop {
-            let again = match self.catch_up().await {
+            let pause = match self.catch_up().await {
+                // Not marked as seen: what was committed meanwhile wakes it up at once.
                 Ok(()) => {
                     self.trouble.send_replace(None);
-                    false
+                    self.pause(*committed.borrow())
                 }
                 Err(error @ (NotaryError::Port(_) | NotaryError::Signing(_))) => {
                     let problem = with_causes(&error);
                     tracing::error!(%problem, "the ledger's head could not be signed; it will be tried again");
                     self.trouble.send_replace(Some(problem));
-                    true
+                    Some(TRY_AGAIN)
                 }
                 Err(error) => return Err(error),
             };
             tokio::select! {
                 changed = committed.changed() => if changed.is_err() { return Ok(()) },
-                () = tokio::time::sleep(TRY_AGAIN), if again => {}
-                () = stopped(&mut stop) => return Ok(()),
+                () = async { if let Some(pause) = pause { tokio::time::sleep(pause).await } }, if pause.is_some() => {}
+                () = stopped(&mut stop) => break,
             }
         }
+        if let Some(turn) = &self.turn {
+            turn.give_back().await;
+        }
+        Ok(())
     }
 
-    /// Signs and anchors what was committed but not yet signed, and publishes it.
+    /// After how long to look again though nothing was committed here.
+    fn pause(&self, committed: u64) -> Option<Duration> {
+        self.turn.as_ref()?;
+        let behind = self.published.borrow().size < committed;
+        Some(if behind { LOOK } else { LOOK_IDLE })
+    }
+
+    /// Signs and anchors what was committed but not yet signed, and publishes it; or publishes what another replica
+    /// signed.
     ///
     /// # Errors
     /// When that fails; nothing is published then.
     pub async fn catch_up(&self) -> Result<(), NotaryError> {
-        self.sign(self.store.frontier().await?).await
+        if self.turn.is_some() {
+            self.round().await
+        } else {
+            self.sign(self.store.frontier().await?).await
+        }
     }
 
-    async fn sign(&self, frontier: Frontier) -> Result<(), NotaryError> {
-        let size = frontier.size();
-        // INVARIANT: sizes only grow; a size is signed once.
-        if size <= self.published.borrow().size {
+    /// What the anchor holds. Only an empty ledger may begin without, and it gets one before its first entry.
+    async fn first(&self) -> Result<Held, NotaryError> {
+        for _ in 0..ATTEMPTS {
+            if let Some(held) = self.anchor.load().await? {
+                return Ok(held);
+            }
+            let frontier = self.store.frontier().await?;
+            let size = frontier.size();
+            if size > 0 && self.anchor.load().await?.is_none() {
+                return Err(NotaryError::Missing { size });
+            }
+            if size == 0 {
+                let first = Checkpoint::new(&self.origin, 0, frontier.root())?;
+                let note = self.signed(&first).await?;
+                match self.anchor.replace(None, &note).await {
+                    Ok(held) => return Ok(held),
+                    // Another replica was first.
+                    Err(AnchorError::Moved) => {}
+                    Err(AnchorError::Port(failed)) => return Err(failed.into()),
+                }
+            }
+        }
+        Err(unsteady().into())
+    }
+
+    /// One look at what others signed, and at what is to be signed.
+    async fn round(&self) -> Result<(), NotaryError> {
+        let Some(turn) = &self.turn else {
+            return Ok(());
+        };
+        if let Some((size, note)) = turn.shown().await?
+            && size > self.published.borrow().size
+        {
+            self.follow(note.as_bytes()).await?;
+        }
+        let frontier = self.store.frontier().await?;
+        if frontier.size() <= self.published.borrow().size || !turn.take().await? {
             return Ok(());
         }
-        let checkpoint = Checkpoint::new(&self.origin, size, frontier.root())?;
-        let note = self.keys.sign(&checkpoint).await;
-        let note = note.map_err(NotaryError::Signing)?;
-        let bytes = note.to_string().into_bytes();
-        self.anchor.store(&bytes)?;
-        self.keys.hand_over(size, &note).await?;
-        self.published.send_replace(Published {
-            size,
-            note: bytes.into(),
-        });
+        self.sign(frontier).await
+    }
+
+    /// Publishes what another replica signed, anchored and wrote down.
+    async fn follow(&self, note: &[u8]) -> Result<(), NotaryError> {
+        let checkpoint = self.open(note).await?;
+        let frontier = self.store.frontier().await?;
+        self.continues(&checkpoint, &frontier).await?;
+        self.publish(checkpoint.size(), note);
         Ok(())
+    }
+
+    /// Signs `frontier`, anchors it and publishes it.
+    async fn sign(&self, frontier: Frontier) -> Result<(), NotaryError> {
+        // INVARIANT: sizes only grow; a size is signed once.
+        if frontier.size() <= self.published.borrow().size {
+            return Ok(());
+        }
+        let mut held_last = self.held.lock().await;
+        let mut frontier = frontier;
+        for _ in 0..ATTEMPTS {
+            // Taken out until it is known again what the anchor holds, whatever happens here.
+            let last = match held_last.take() {
+                Some(last) if !self.store.is_shared() => last,
+                last => {
+                    let known = self.known().await?;
+                    let held = match last {
+                        Some(last) if last.size >= known => last.held,
+                        _ => self.load(frontier.size()).await?,
+                    };
+                    let (now, anchored) = self.compare(&held, known).await?;
+                    frontier = now;
+                    let size = anchored.size();
+                    Last { held, size }
+                }
+            };
+            if last.size == frontier.size() {
+                // It was anchored already, by another or in an attempt whose answer was lost.
+                return self.done(&mut held_last, last).await;
+            }
+            let size = frontier.size();
+            let checkpoint = Checkpoint::new(&self.origin, size, frontier.root())?;
+            let note = self.signed(&checkpoint).await?;
+            // The last look before the anchor moves. It commits, and so waits until a standby has what is signed for.
+            if let Some(turn) = &self.turn
+                && !turn.is_mine().await?
+            {
+                return Ok(());
+            }
+            match self.anchor.replace(Some(&last.held), &note).await {
+                Ok(held) => return self.done(&mut held_last, Last { held, size }).await,
+                Err(AnchorError::Moved) => {}
+                Err(AnchorError::Port(failed)) => return Err(failed.into()),
+            }
+        }
+        Err(unsteady().into())
+    }
+
+    /// The signed note over a checkpoint.
+    async fn signed(&self, checkpoint: &Checkpoint) -> Result<Vec<u8>, NotaryError> {
+        let note = self.keys.sign(checkpoint).await;
+        Ok(note.map_err(NotaryError::Signing)?.to_string().into_bytes())
+    }
+
+    /// Publishes what the anchor holds, here and to the other replicas.
+    async fn done(&self, held_last: &mut Option<Last>, last: Last) -> Result<(), NotaryError> {
+        let note = Note::parse(&last.held.note).map_err(checkpoint::Error::from)?;
+        self.keys.hand_over(last.size, &note).await?;
+        self.publish(last.size, &last.held.note);
+        if let Some(turn) = &self.turn {
+            turn.show(last.size, &last.held.note).await?;
+        }
+        *held_last = Some(last);
+        Ok(())
+    }
+
+    fn publish(&self, size: u64, note: &[u8]) {
+        self.published.send_if_modified(|published| {
+            let grew = size > published.size;
+            if grew {
+                let note = note.into();
+                *published = Published { size, note };
+            }
+            grew
+        });
+    }
+
+    async fn load(&self, size: u64) -> Result<Held, NotaryError> {
+        let held = self.anchor.load().await?;
+        held.ok_or(NotaryError::Missing { size })
+    }
+
+    /// Opens a checkpoint that this ledger signed.
+    async fn open(&self, note: &[u8]) -> Result<Checkpoint, NotaryError> {
+        let opened = self.keys.own(note).await;
+        opened.map_err(|error| match error {
+            KeyError::Port(failed) => failed.into(),
+            KeyError::Checkpoint(checkpoint::Error::Note(note::Error::Untrusted)) => {
+                NotaryError::OtherKey
+            }
+            error => NotaryError::Anchored(error),
+        })
+    }
+
+    /// The size of the largest checkpoint that is known to have been published.
+    async fn known(&self) -> Result<u64, NotaryError> {
+        let published = self.published.borrow().size;
+        let Some(turn) = &self.turn else {
+            return Ok(published);
+        };
+        let shown = turn.shown().await?.map_or(0, |(size, _)| size);
+        Ok(published.max(shown))
+    }
+
+    /// Compares the database and what is `known` to be published with what the anchor holds. The database is read
+    /// after the anchor: what was anchored is in it.
+    async fn compare(
+        &self,
+        held: &Held,
+        known: u64,
+    ) -> Result<(Frontier, Checkpoint), NotaryError> {
+        let anchored = self.open(&held.note).await?;
+        if anchored.size() < known {
+            return Err(NotaryError::OlderAnchor {
+                anchored: anchored.size(),
+                published: known,
+            });
+        }
+        let frontier = self.store.frontier().await?;
+        self.continues(&anchored, &frontier).await?;
+        Ok((frontier, anchored))
+    }
+
+    /// Whether the ledger with this `frontier` continues what was `anchored`.
+    async fn continues(
+        &self,
+        anchored: &Checkpoint,
+        frontier: &Frontier,
+    ) -> Result<(), NotaryError> {
+        let (old, new) = (anchored.size(), frontier.size());
+        if new < old {
+            return Err(NotaryError::Behind {
+                size: new,
+                anchored: old,
+            });
+        }
+        let proof = if old == 0 || old == new {
+            Vec::new()
+        } else {
+            self.proofs.consistency(&*self.store, old, new).await?
+        };
+        let roots = (anchored.root(), &frontier.root());
+        proof::verify_consistency((old, roots.0), (new, roots.1), &proof)
+            .map_err(|_| NotaryError::Against { anchored: old })
     }
 }
 
@@ -227,42 +470,6 @@ fn with_causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Compares the database with an anchored checkpoint.
-async fn check(
-    store: &dyn Store,
-    frontier: &Frontier,
-    note: &[u8],
-    keys: &KeyRing,
-) -> Result<(), NotaryError> {
-    let opened = keys.own(note).await.map_err(NotaryError::Anchored)?;
-    let anchored = opened.size();
-    let size = frontier.size();
-    if size < anchored {
-        return Err(NotaryError::Behind { size, anchored });
-    }
-    let root = if size == anchored {
-        frontier.root()
-    } else {
-        root_at(store, anchored).await?
-    };
-    if root == *opened.root() {
-        Ok(())
-    } else {
-        Err(NotaryError::Against { anchored })
-    }
-}
-
-async fn root_at(store: &dyn Store, size: u64) -> Result<lumos_ledger::Hash, NotaryError> {
-    let mut frontier = Frontier::new();
-    while frontier.size() < size {
-        let from = frontier.size();
-        let leaves = store.leaves(from, size.min(from + CHUNK)).await?;
-        if leaves.is_empty() {
-            return Err(NotaryError::Against { anchored: size });
-        }
-        for leaf in leaves {
-            frontier.append(leaf);
-        }
-    }
-    Ok(frontier.root())
+fn unsteady() -> PortError {
+    PortError::new("signing the head", "the anchor keeps being moved by others")
 }

@@ -283,13 +283,43 @@ pub trait Blobs: Send + Sync {
     async fn list(&self, after: Option<&Digest>, max: u32) -> Result<Vec<Digest>, PortError>;
 }
 
-/// Where the last signed checkpoint is kept, apart from the database (DESIGN promise 12).
-pub trait Anchor: Send + Sync {
-    /// The anchored checkpoint, if there is one.
-    fn load(&self) -> Result<Option<Vec<u8>>, PortError>;
+/// A checkpoint as an anchor holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The signed note.
+    pub note: Vec<u8>,
+    /// What tells this state of the anchor from any other; of meaning to the anchor alone.
+    pub tag: String,
+}
 
-    /// Replaces the anchored checkpoint durably before it returns.
-    fn store(&self, checkpoint: &[u8]) -> Result<(), PortError>;
+/// Why an anchor was not moved.
+#[derive(Debug, thiserror::Error)]
+pub enum AnchorError {
+    /// It does not hold what the caller saw. Nothing was written.
+    #[error("moving the anchor: it holds something else by now")]
+    Moved,
+    /// It failed; whether it was moved is unknown until it is loaded again.
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+/// Where the last signed checkpoint is kept, apart from the database (DESIGN promise 12). It compares nothing but
+/// what it holds with what its caller saw: of two who move it from the same place, one succeeds.
+#[async_trait]
+pub trait Anchor: Send + Sync {
+    /// Where it is, for people.
+    fn place(&self) -> String;
+
+    /// The anchored checkpoint, if there is one, as whoever moved it last left it.
+    async fn load(&self) -> Result<Option<Held>, PortError>;
+
+    /// Puts `checkpoint` in the place of what was `seen`, durably before it returns.
+    async fn replace(&self, seen: Option<&Held>, checkpoint: &[u8]) -> Result<Held, AnchorError>;
+
+    /// Whether servers on other machines see the same one.
+    fn is_shared(&self) -> bool {
+        false
+    }
 }
 
 /// What a witness answered to `add-checkpoint` (C2SP tlog-witness).

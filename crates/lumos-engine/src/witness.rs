@@ -1,10 +1,7 @@
 //! A witness at work (C2SP tlog-witness): it cosigns a log's checkpoint only if that continues the one it
 //! cosigned last, and keeps what it cosigned before it says so. The judgement is `lumos_ledger::witness`.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use lumos_ledger::{
     Checkpoint, VerifierKey, checkpoint,
@@ -12,8 +9,9 @@ use lumos_ledger::{
     note::{self, Note, SignatureLine, Verified},
     witness::{AddCheckpoint, Refusal, Seen},
 };
+use tokio::sync::Mutex;
 
-use crate::ports::{Anchor, Clock, PortError};
+use crate::ports::{Anchor, AnchorError, Clock, Held, PortError};
 
 /// Why a witness cannot begin, or does not cosign.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +22,12 @@ pub enum WitnessError {
     /// What was cosigned last cannot be read, or not kept: nothing may be cosigned.
     #[error(transparent)]
     Port(#[from] PortError),
+    /// Somebody else wrote where this witness keeps what it cosigned.
+    #[error("keeping what was cosigned for the log `{origin}`: somebody else wrote there")]
+    Moved {
+        /// The log.
+        origin: String,
+    },
     /// What was kept is no checkpoint of this log that this witness cosigned.
     #[error("reading what was cosigned last for the log `{origin}`")]
     Kept {
@@ -41,7 +45,7 @@ impl WitnessError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Refused(refusal) => refusal.code(),
-            Self::Port(_) => "witness-store-failed",
+            Self::Port(_) | Self::Moved { .. } => "witness-store-failed",
             Self::Kept { .. } => "witness-state-unreadable",
         }
     }
@@ -70,11 +74,10 @@ struct Log {
 }
 
 /// What was cosigned last.
-#[derive(Clone)]
 struct Kept {
     seen: Seen,
-    /// The cosigned checkpoint; `None` before the first.
-    note: Option<Arc<[u8]>>,
+    /// The cosigned checkpoint as the anchor holds it; `None` before the first.
+    held: Option<Held>,
 }
 
 impl Witness {
@@ -82,7 +85,7 @@ impl Witness {
     ///
     /// # Errors
     /// When what was kept cannot be read, or is not what this witness cosigned.
-    pub fn open(
+    pub async fn open(
         cosigner: Cosigner,
         clock: Arc<dyn Clock>,
         logs: impl IntoIterator<Item = (String, Followed)>,
@@ -98,7 +101,7 @@ impl Witness {
                 anchor: followed.anchor,
                 latest: Mutex::new(None),
             };
-            let kept = log.read(&origin, witness.verifier_key())?;
+            let kept = log.read(&origin, witness.verifier_key()).await?;
             let latest = Mutex::new(Some(kept));
             witness.logs.insert(origin, Log { latest, ..log });
         }
@@ -118,28 +121,29 @@ impl Witness {
 
     /// The last checkpoint it cosigned of the log `origin`, its cosignature included; `None` before the first.
     #[must_use]
-    pub fn latest(&self, origin: &str) -> Option<Arc<[u8]>> {
-        let latest = self.logs.get(origin)?.latest.lock();
-        let latest = latest.unwrap_or_else(PoisonError::into_inner);
-        latest.as_ref()?.note.clone()
+    pub async fn latest(&self, origin: &str) -> Option<Vec<u8>> {
+        let latest = self.logs.get(origin)?.latest.lock().await;
+        Some(latest.as_ref()?.held.as_ref()?.note.clone())
     }
 
-    /// Cosigns the checkpoint of `request` if it continues the last one, and keeps it first. Blocks while it is
-    /// written.
+    /// Cosigns the checkpoint of `request` if it continues the last one, and keeps it first.
     ///
     /// # Errors
     /// [`WitnessError`]; nothing is cosigned then.
-    pub fn add_checkpoint(&self, request: &AddCheckpoint) -> Result<SignatureLine, WitnessError> {
+    pub async fn add_checkpoint(
+        &self,
+        request: &AddCheckpoint,
+    ) -> Result<SignatureLine, WitnessError> {
         let origin = request.origin()?;
         let log = self
             .logs
             .get(origin)
             .ok_or_else(|| Refusal::UnknownLog(origin.to_owned()))?;
         // One at a time for a log: between judging and keeping nothing else may be kept.
-        let mut latest = log.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut latest = log.latest.lock().await;
         let kept = match latest.take() {
             Some(kept) => kept,
-            None => log.read(origin, self.verifier_key())?,
+            None => log.read(origin, self.verifier_key()).await?,
         };
         let opened = match request.judge(kept.seen, &log.keys) {
             Ok(opened) => opened,
@@ -157,32 +161,38 @@ impl Witness {
         };
         let note = by_log_and(&opened.note, &opened.signatures, cosignature.clone())
             .map_err(|error| PortError::new("putting the cosignature to the checkpoint", error))?;
-        let note: Arc<[u8]> = note.to_string().into_bytes().into();
-        log.anchor.store(&note)?;
-        let note = Some(note);
-        *latest = Some(Kept { seen, note });
+        let note = note.to_string();
+        let replaced = log.anchor.replace(kept.held.as_ref(), note.as_bytes());
+        let held = replaced.await.map_err(|error| match error {
+            AnchorError::Moved => WitnessError::Moved {
+                origin: origin.to_owned(),
+            },
+            AnchorError::Port(failed) => failed.into(),
+        })?;
+        let held = Some(held);
+        *latest = Some(Kept { seen, held });
         Ok(cosignature)
     }
 }
 
 impl Log {
-    fn read(&self, origin: &str, own: &VerifierKey) -> Result<Kept, WitnessError> {
-        let Some(note) = self.anchor.load()? else {
+    async fn read(&self, origin: &str, own: &VerifierKey) -> Result<Kept, WitnessError> {
+        let Some(held) = self.anchor.load().await? else {
             let seen = Seen::NOTHING;
-            return Ok(Kept { seen, note: None });
+            return Ok(Kept { seen, held: None });
         };
         let kept = |problem| WitnessError::Kept {
             origin: origin.to_owned(),
             problem,
         };
         // Only our own cosignature counts: the log may have changed its key since.
-        let (text, seen) = own_words(&note, own).map_err(kept)?;
+        let (text, seen) = own_words(&held.note, own).map_err(kept)?;
         if text != origin {
             let problem = "it is the checkpoint of another log";
             return Err(kept(checkpoint::Error::Malformed(problem)));
         }
-        let note = Some(note.into());
-        Ok(Kept { seen, note })
+        let held = Some(held);
+        Ok(Kept { seen, held })
     }
 }
 

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use lumos_domain::stream::Stream;
 use lumos_engine::{
     Door, LedgerEntry,
-    ports::{Anchor as _, Clock as _, Ports, Row, Store, StoredEntry, Value},
+    ports::{Clock as _, Ports, Row, Store, StoredEntry, Value},
     runtime, views,
 };
 use lumos_ledger::{
@@ -101,7 +101,7 @@ impl World {
             frontier == *hashes.frontier(),
             "the head is not that of the entries"
         );
-        let note = FileAnchor::beside(&self.outside.data())?.load()?;
+        let note = FileAnchor::beside(&self.outside.data())?.checkpoint()?;
         let note = Note::parse(&note.context("there is no anchor")?)?;
         let vkeys = [Key::new()?.verifier_key().clone()];
         let export = Export {

@@ -14,8 +14,8 @@ use lumos_domain::{
     stream::Stream,
 };
 use lumos_engine::ports::{
-    Anchor, Append, AppendError, Appended, Blobs, PortError, Row, Statement, Store, StoredEntry,
-    Value,
+    Anchor, AnchorError, Append, AppendError, Appended, Blobs, Held, PortError, Row, Statement,
+    Store, StoredEntry, Value,
 };
 use lumos_ledger::{Frontier, Hash, tree};
 use tokio::sync::watch;
@@ -340,19 +340,24 @@ impl<A> FaultyAnchor<A> {
     }
 }
 
+#[async_trait]
 impl<A: Anchor> Anchor for FaultyAnchor<A> {
-    fn load(&self) -> Result<Option<Vec<u8>>, PortError> {
-        self.inner.load()
+    fn place(&self) -> String {
+        self.inner.place()
     }
 
-    fn store(&self, checkpoint: &[u8]) -> Result<(), PortError> {
+    async fn load(&self) -> Result<Option<Held>, PortError> {
+        self.inner.load().await
+    }
+
+    async fn replace(&self, seen: Option<&Held>, checkpoint: &[u8]) -> Result<Held, AnchorError> {
         let Some((fault, after)) = self.plan.fate("anchor") else {
-            return self.inner.store(checkpoint);
+            return self.inner.replace(seen, checkpoint).await;
         };
         if fault == Fault::Persisted {
-            self.inner.store(checkpoint)?;
+            self.inner.replace(seen, checkpoint).await?;
         }
         self.plan.state().dead |= after == After::Died;
-        Err(injected("writing the anchor"))
+        Err(injected("writing the anchor").into())
     }
 }

@@ -178,7 +178,7 @@ impl Process {
         let ring = KeyRing::open(Arc::clone(&store), clock, places, house::ORIGIN).await?;
         let ring = Arc::new(ring);
         let first = ring.first().clone();
-        let notary = Notary::start(store, Arc::new(anchor), ring, house::ORIGIN).await?;
+        let notary = Notary::start(store, Arc::new(anchor), ring, house::ORIGIN, None).await?;
         let door = Door::open(ports, house::ORIGIN).await?;
         if size == 0 {
             house::found(&door).await?;

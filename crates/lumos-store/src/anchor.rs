@@ -9,7 +9,9 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use lumos_engine::ports::{Anchor, PortError};
+use async_trait::async_trait;
+use lumos_domain::id::Digest;
+use lumos_engine::ports::{Anchor, AnchorError, Held, PortError};
 
 use crate::durable;
 
@@ -61,6 +63,16 @@ impl FileAnchor {
         &self.path
     }
 
+    /// The anchored checkpoint, if there is one, for whoever only reads it.
+    ///
+    /// # Errors
+    /// [`PortError`] when it cannot be read.
+    pub fn checkpoint(&self) -> Result<Option<Vec<u8>>, PortError> {
+        let failed =
+            |error| PortError::new(format!("reading anchor `{}`", self.path.display()), error);
+        self.read().map_err(failed)
+    }
+
     fn read(&self) -> io::Result<Option<Vec<u8>>> {
         let file = match File::open(&self.path) {
             Ok(file) => file,
@@ -75,17 +87,27 @@ impl FileAnchor {
         Ok(Some(bytes))
     }
 
-    fn write(&self, checkpoint: &[u8]) -> io::Result<()> {
+    /// Writes `checkpoint` if the file still holds what was `seen`; says whether it did.
+    fn write(&self, seen: Option<&str>, checkpoint: &[u8]) -> io::Result<bool> {
         if checkpoint.len() as u64 > MAX_CHECKPOINT {
             return Err(too_large());
         }
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.read()?.as_deref().map(tag).as_deref() != seen {
+            return Ok(false);
+        }
         if let Some(dir) = self.path.parent() {
             durable::make_dir(dir)?;
             durable::sweep(dir)?;
         }
-        durable::replace(&self.path, checkpoint)
+        durable::replace(&self.path, checkpoint)?;
+        Ok(true)
     }
+}
+
+/// One state of the file: its bytes.
+fn tag(bytes: &[u8]) -> String {
+    Digest::of(bytes).hex()
 }
 
 fn too_large() -> io::Error {
@@ -95,16 +117,34 @@ fn too_large() -> io::Error {
     )
 }
 
+/// Blocks while it reads and writes: a few milliseconds, and whoever is cut off in between cannot leave a write behind
+/// that happens later.
+#[async_trait]
 impl Anchor for FileAnchor {
-    fn load(&self) -> Result<Option<Vec<u8>>, PortError> {
-        self.read().map_err(|error| {
-            PortError::new(format!("reading anchor `{}`", self.path.display()), error)
-        })
+    fn place(&self) -> String {
+        self.path.display().to_string()
     }
 
-    fn store(&self, checkpoint: &[u8]) -> Result<(), PortError> {
-        self.write(checkpoint).map_err(|error| {
+    async fn load(&self) -> Result<Option<Held>, PortError> {
+        let found = self.checkpoint()?;
+        Ok(found.map(|note| Held {
+            tag: tag(&note),
+            note,
+        }))
+    }
+
+    async fn replace(&self, seen: Option<&Held>, checkpoint: &[u8]) -> Result<Held, AnchorError> {
+        let written = self.write(seen.map(|seen| &*seen.tag), checkpoint);
+        let written = written.map_err(|error| {
             PortError::new(format!("writing anchor `{}`", self.path.display()), error)
-        })
+        })?;
+        if written {
+            Ok(Held {
+                note: checkpoint.to_vec(),
+                tag: tag(checkpoint),
+            })
+        } else {
+            Err(AnchorError::Moved)
+        }
     }
 }

@@ -29,6 +29,8 @@ pub struct Limits {
     pub bytes_max_per_caller: u64,
     /// After so long without anything happening an upload is thrown away.
     pub kept: SignedDuration,
+    /// Whether anything may be sent: not where the server that fetches it would not see it.
+    pub open: bool,
 }
 
 /// The staging folder.
@@ -63,6 +65,22 @@ impl Staging {
             limits,
             taken: Mutex::new(taken),
         })
+    }
+
+    /// Refuses new uploads where another server of this ledger would look for them in vain.
+    ///
+    /// # Errors
+    /// When they are not seen by all servers.
+    pub(crate) fn must_be_open(&self) -> Result<(), Problem> {
+        if self.limits.open {
+            return Ok(());
+        }
+        Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "uploads-not-shared",
+            "several servers serve this ledger, and they share no folder for files that are sent; submit a version \
+             from a registry, or have the operator set `uploads`",
+        ))
     }
 
     /// Where the upload of this name lies.
@@ -292,6 +310,7 @@ mod tests {
         bytes_max: 25_000,
         bytes_max_per_caller: 10_000,
         kept: SignedDuration::from_hours(48),
+        open: true,
     };
 
     fn code(asked: Result<(), Problem>) -> String {

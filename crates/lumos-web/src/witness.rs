@@ -36,17 +36,13 @@ struct Served {
 }
 
 async fn add_checkpoint(State(Shared(served)): State<Shared>, request: String) -> Response {
-    let cosigned = tokio::task::spawn_blocking(move || {
+    let cosigned = async {
         let request: AddCheckpoint = request.parse()?;
-        served.witness.add_checkpoint(&request)
-    });
+        served.witness.add_checkpoint(&request).await
+    };
     match cosigned.await {
-        Ok(Ok(line)) => text(StatusCode::OK, format!("{line}\n")),
-        Ok(Err(error)) => refuse(&error),
-        Err(_) => text(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the witness failed\n".to_owned(),
-        ),
+        Ok(line) => text(StatusCode::OK, format!("{line}\n")),
+        Err(error) => refuse(&error),
     }
 }
 
@@ -57,7 +53,7 @@ fn refuse(error: &WitnessError) -> Response {
     }
     let status = match error {
         WitnessError::Refused(refusal) => refusal.status(),
-        WitnessError::Port(_) | WitnessError::Kept { .. } => {
+        WitnessError::Port(_) | WitnessError::Moved { .. } | WitnessError::Kept { .. } => {
             tracing::error!(%error, source = ?std::error::Error::source(error), "a checkpoint could not be kept, so it was not cosigned");
             500
         }
@@ -67,14 +63,17 @@ fn refuse(error: &WitnessError) -> Response {
 }
 
 async fn latest(State(Shared(served)): State<Shared>, Path(origin): Path<String>) -> Response {
-    let origin = served.origins.get(&origin);
-    match origin.and_then(|origin| served.witness.latest(origin)) {
+    let latest = match served.origins.get(&origin) {
+        Some(origin) => served.witness.latest(origin).await,
+        None => None,
+    };
+    match latest {
         Some(note) => (
             [
                 (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
                 (header::CACHE_CONTROL, "no-cache"),
             ],
-            note.to_vec(),
+            note,
         )
             .into_response(),
         None => text(

@@ -22,7 +22,9 @@ fn own(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
     }
     first_of! {
         crate::commands::key::backup::BackupError
+        crate::same_keys::OtherKey
         crate::storage::StorageError
+        lumos_connect::ObjectError
         lumos_engine::DoorError
         lumos_engine::keyring::KeyError
         lumos_engine::cosigning::StartError

@@ -284,7 +284,8 @@ impl Registry for Uploads {
     }
 }
 
-/// Hard-links a tree of plain files that this process wrote itself; returns the bytes.
+/// Hard-links a tree of plain files that a server of this ledger wrote itself, or copies it where it lies on another
+/// disk; returns the bytes.
 fn link_tree(from: &Path, into: &Path) -> std::io::Result<u64> {
     let mut bytes = 0;
     for entry in std::fs::read_dir(from)? {
@@ -294,7 +295,12 @@ fn link_tree(from: &Path, into: &Path) -> std::io::Result<u64> {
             std::fs::create_dir(&target)?;
             bytes += link_tree(&entry.path(), &target)?;
         } else {
-            std::fs::hard_link(entry.path(), &target)?;
+            match std::fs::hard_link(entry.path(), &target) {
+                Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => {
+                    std::fs::copy(entry.path(), &target)?;
+                }
+                linked => linked?,
+            }
             bytes += entry.metadata()?.len();
         }
     }

@@ -12,6 +12,7 @@ mod defaults;
 mod edge;
 mod keys;
 mod remote;
+mod same_keys;
 mod seed;
 mod serve;
 mod settings;

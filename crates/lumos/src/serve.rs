@@ -43,6 +43,7 @@ use tokio::{
 use crate::{
     edge::{OsEntropy, SystemClock, Uploads, WorkerScanner, clock_source, steady},
     keys::{self, Keys},
+    same_keys,
     seed::{self, Founding},
     settings::{Loaded, Settings},
     storage::Storage,
@@ -220,7 +221,7 @@ struct Base {
 impl Base {
     async fn open(loaded: &Loaded, extras: &Extras, http: &Client) -> Result<Self> {
         let (data, origin) = (&own_folder(&loaded.settings.data)?, &loaded.settings.origin);
-        let storage = Storage::open(&loaded.settings, data).await?;
+        let storage = Storage::open(&loaded.settings, data, http).await?;
         let store = storage.store();
         let size = store.frontier().await?.size();
         let keys = Keys::open(data, &OsEntropy, size == 0)?;
@@ -231,12 +232,15 @@ impl Base {
             entropy: Arc::new(OsEntropy),
             key: Arc::new(keys.server),
         };
-        let anchor = Arc::new(Storage::anchor(data)?);
+        let (anchor, turn) = storage.anchor(data).await?;
         let clock = Arc::clone(&ports.clock);
         let places = keys::places(&loaded.settings.keys, data, http, Arc::clone(&clock))?;
         let ring = Arc::new(KeyRing::open(Arc::clone(&store), clock, places, origin).await?);
         // Before anything is written: nothing starts behind or against what was signed.
-        let notary = Notary::start(Arc::clone(&store), anchor, Arc::clone(&ring), origin).await?;
+        let of = Arc::clone(&store);
+        let notary = Notary::start(of, anchor, Arc::clone(&ring), origin, turn).await?;
+        let same = same_keys::check(&*store, &ports.key, &keys.statements, storage.replicas());
+        same.await?;
         let found_by = views::lookups::are_made_with(&*store, &ports.key).await?;
         if storage.needs_rebuild().await? || !found_by {
             rebuild(&storage, &ports).await?;
@@ -329,9 +333,11 @@ impl Parts {
 fn client(settings: &Settings, witnesses: &Witnesses) -> Result<Client> {
     let registries = settings.registries.iter().filter_map(|r| r.address());
     let authority = settings.timestamps.as_ref().map(|one| one.url.as_str());
-    let named = registries.chain(witnesses.addresses()).chain(authority);
+    let objects = settings.objects.as_ref().map(|one| one.url.as_str());
     let kms = settings.keys.kms.as_ref().map(|kms| kms.url.as_str());
-    let addresses = named.chain(kms).chain(webhooks::addresses(settings));
+    let named = registries.chain(witnesses.addresses()).chain(authority);
+    let kept = objects.into_iter().chain(kms);
+    let addresses = named.chain(kept).chain(webhooks::addresses(settings));
     Ok(Client::new(&Egress {
         hosts: addresses.map(str::to_owned).collect(),
         ..Egress::default()
@@ -344,8 +350,9 @@ fn staging(settings: &Settings) -> Result<Staging> {
         bytes_max: settings.uploads_bytes_max,
         bytes_max_per_caller: settings.uploads_bytes_max_per_caller,
         kept: SignedDuration::from_hours(i64::from(settings.uploads_kept_hours)),
+        open: settings.uploads_are_seen_by_all(),
     };
-    Staging::open(settings.data.join("uploads"), limits).context("looking at the uploads")
+    Staging::open(settings.uploads(), limits).context("looking at the uploads")
 }
 
 fn days(days: u32) -> SignedDuration {
@@ -370,7 +377,7 @@ fn registries(loaded: &Loaded, http: &Client) -> Result<BTreeMap<RegistryName, A
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut all: BTreeMap<RegistryName, Arc<dyn Registry>> = BTreeMap::new();
     let upload: RegistryName = lumos_domain::release::UPLOAD.parse()?;
-    let uploads = Uploads::new(upload.clone(), loaded.settings.data.join("uploads"));
+    let uploads = Uploads::new(upload.clone(), loaded.settings.uploads());
     all.insert(upload, Arc::new(uploads));
     for settings in &loaded.settings.registries {
         let registry = lumos_connect::build(settings, http, Arc::clone(&clock))?;

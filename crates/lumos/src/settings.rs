@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use lumos_connect::{RegistrySettings, kms::KmsSettings, pkcs11::TokenSettings};
+use lumos_connect::{ObjectSettings, RegistrySettings, kms::KmsSettings, pkcs11::TokenSettings};
 use lumos_domain::{
     id::{Digest, OutsideAgentName},
     words::KeyPlace,
@@ -27,6 +27,8 @@ pub(crate) struct Settings {
     pub data: PathBuf,
     /// The database that keeps the ledger and its blobs instead of the data directory.
     pub postgres: Option<Postgres>,
+    /// The object store that holds the anchor of several servers, and their blobs where it says so.
+    pub objects: Option<ObjectSettings>,
     /// Logins of the two founders. One login, or none, founds a single-person sandbox.
     pub founders: Vec<String>,
     /// The file that describes the organisation at genesis. Read once, into an empty ledger.
@@ -49,6 +51,9 @@ pub(crate) struct Settings {
     pub agents: Vec<AgentSettings>,
     /// Where the keys that sign the ledger are kept.
     pub keys: Keys,
+    /// Where files that were sent wait to be fetched, if not in the data directory: a folder that all servers of a
+    /// ledger see.
+    pub uploads: Option<PathBuf>,
     /// How often registries are polled, in seconds.
     pub poll_s: u64,
     /// How long one scan may take, in seconds.
@@ -70,6 +75,7 @@ impl Default for Settings {
             origin: "lumos.localhost/sandbox".to_owned(),
             data: PathBuf::from("lumos-data"),
             postgres: None,
+            objects: None,
             founders: Vec::new(),
             organisation: None,
             policies: Vec::new(),
@@ -80,6 +86,7 @@ impl Default for Settings {
             clock: None,
             agents: Vec::new(),
             keys: Keys::default(),
+            uploads: None,
             poll_s: 15 * 60,
             scan_timeout_s: 60 * 60,
             uploads_bytes_max: 1 << 40,
@@ -87,6 +94,19 @@ impl Default for Settings {
             uploads_kept_hours: 48,
             decisions_kept_days: 180,
         }
+    }
+}
+
+impl Settings {
+    /// Where files that were sent wait.
+    pub(crate) fn uploads(&self) -> PathBuf {
+        let own = || self.data.join("uploads");
+        self.uploads.clone().unwrap_or_else(own)
+    }
+
+    /// Whether every server of the ledger sees the files that were sent to any of them.
+    pub(crate) fn uploads_are_seen_by_all(&self) -> bool {
+        self.uploads.is_some() || self.postgres.as_ref().is_none_or(|db| db.replicas == 1)
     }
 }
 
@@ -231,6 +251,7 @@ pub(crate) fn load(config: Option<&Path>, data: Option<&Path>) -> Result<Loaded>
             settings.organisation.iter_mut().for_each(beside);
             settings.policies.iter_mut().for_each(beside);
             settings.witnesses.iter_mut().for_each(beside);
+            settings.uploads.iter_mut().for_each(beside);
             let chains = settings.timestamps.iter_mut();
             chains.for_each(|authority| beside(&mut authority.chain));
             beside(&mut settings.data);

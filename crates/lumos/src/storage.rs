@@ -1,12 +1,23 @@
-//! Where the ledger is kept: SQLite in the data directory, or PostgreSQL where the settings name one.
+//! Where the ledger is kept: SQLite in the data directory, or PostgreSQL where the settings name one; and where its
+//! blobs and its anchor are, which several servers share in an object store.
 
 use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result};
-use lumos_engine::ports::{Blobs, PortError, Statement, Store, StoredEntry};
+use lumos_connect::{ObjectAnchor, ObjectBlobs, ObjectError, Objects};
+use lumos_engine::{
+    notary::Turn,
+    ports::{Anchor, AnchorError, Blobs, PortError, Statement, Store, StoredEntry},
+    secret,
+};
+use lumos_http::{Client, Egress};
 use lumos_store::{DirBlobs, DirLock, FileAnchor, PostgresSettings, PostgresStore, SqliteStore};
 
-use crate::settings::{Postgres, Settings};
+use crate::{
+    edge::{OsEntropy, SystemClock},
+    same_keys,
+    settings::{Postgres, Settings},
+};
 
 /// Why a store cannot be used as the settings say.
 #[derive(Debug, thiserror::Error)]
@@ -14,26 +25,40 @@ pub(crate) enum StorageError {
     /// Several servers would each keep an anchor of their own.
     #[error(
         "opening the ledger: {replicas} replicas are to write to it, but the anchor is a file of this machine; \
-         each of them could sign a history of its own"
+         each of them could sign a history of its own. Name an object store: `objects`"
     )]
     AnchorNotShared {
         /// How many there are to be.
         replicas: u16,
     },
+    /// Nobody writes to it.
+    #[error("opening the ledger: `postgres.replicas` is 0, but this server writes to it")]
+    NoReplicas,
+    /// A ledger in the data directory has its anchor and its blobs beside it.
+    #[error(
+        "opening the ledger: `objects` is for a ledger in PostgreSQL, and the settings name none"
+    )]
+    ObjectsAlone,
 }
 
 impl StorageError {
     /// The stable code of this error, a page in `docs/errors/`.
     pub(crate) const fn code(&self) -> &'static str {
         match self {
-            Self::AnchorNotShared { .. } => "anchor-not-shared",
+            Self::AnchorNotShared { .. } | Self::NoReplicas => "anchor-not-shared",
+            Self::ObjectsAlone => "object-store-settings",
         }
     }
 }
 
 /// The tables of everybody, beside the store's own.
 pub(crate) fn schema() -> Vec<&'static str> {
-    [lumos_engine::schema(), lumos_web::schema()].concat()
+    [
+        lumos_engine::schema(),
+        lumos_web::schema(),
+        same_keys::SCHEMA.to_vec(),
+    ]
+    .concat()
 }
 
 /// The open store.
@@ -41,7 +66,13 @@ pub(crate) enum Storage {
     Sqlite(Arc<SqliteStore>),
     Postgres {
         store: Arc<PostgresStore>,
-        /// Keys, uploads and the anchor are files all the same: one server has them.
+        /// The object store that holds the anchor, where one is named.
+        objects: Option<Objects>,
+        /// Where the blobs are.
+        blobs: Arc<dyn Blobs>,
+        /// How many servers write to it.
+        replicas: u16,
+        /// Keys, uploads and perhaps the anchor are files all the same: one server has them.
         _files: DirLock,
     },
 }
@@ -51,19 +82,29 @@ impl Storage {
     ///
     /// # Errors
     /// When it cannot be opened, or several replicas would share it without sharing an anchor.
-    pub(crate) async fn open(settings: &Settings, data: &Path) -> Result<Self> {
+    pub(crate) async fn open(settings: &Settings, data: &Path, http: &Client) -> Result<Self> {
         let schema = &schema();
         let Some(postgres) = &settings.postgres else {
+            if settings.objects.is_some() {
+                return Err(StorageError::ObjectsAlone.into());
+            }
             let store = SqliteStore::open(data, schema).context("opening the ledger")?;
             return Ok(Self::Sqlite(Arc::new(store)));
         };
-        if postgres.replicas != 1 {
-            let replicas = postgres.replicas;
-            return Err(StorageError::AnchorNotShared { replicas }.into());
+        let replicas = postgres.replicas;
+        match (replicas, &settings.objects) {
+            (0, _) => return Err(StorageError::NoReplicas.into()),
+            (2.., None) => return Err(StorageError::AnchorNotShared { replicas }.into()),
+            _ => {}
         }
+        let objects = objects_of(settings, http)?;
         let files = DirLock::take(data)?;
+        let store = Arc::new(Self::postgres(postgres, schema).await?);
         Ok(Self::Postgres {
-            store: Arc::new(Self::postgres(postgres, schema).await?),
+            blobs: blobs_of(settings, objects.as_ref(), &store),
+            store,
+            objects,
+            replicas,
             _files: files,
         })
     }
@@ -98,16 +139,36 @@ impl Storage {
     pub(crate) fn blobs(&self, data: &Path) -> Result<Arc<dyn Blobs>, PortError> {
         Ok(match self {
             Self::Sqlite(_) => Arc::new(DirBlobs::open(data)?),
-            Self::Postgres { store, .. } => Arc::new(store.blobs()),
+            Self::Postgres { blobs, .. } => Arc::clone(blobs),
         })
     }
 
-    /// Where its signed checkpoints are anchored.
+    /// Where its signed checkpoints are anchored, and whose turn it is to sign where several servers share that.
     ///
     /// # Errors
-    /// When the data directory has no name to derive it from.
-    pub(crate) fn anchor(data: &Path) -> Result<FileAnchor, PortError> {
-        FileAnchor::beside(data)
+    /// When the data directory has no name to derive it from, or the object store cannot hold an anchor.
+    pub(crate) async fn anchor(&self, data: &Path) -> Result<(Arc<dyn Anchor>, Option<Turn>)> {
+        let file = FileAnchor::beside(data)?;
+        let Self::Postgres {
+            objects: Some(objects),
+            ..
+        } = self
+        else {
+            return Ok((Arc::new(file), None));
+        };
+        let anchor = shared(objects).await?;
+        bring(&file, &anchor).await?;
+        let this = secret::secret(&OsEntropy);
+        let turn = Turn::new(self.store(), Arc::new(SystemClock), this).await?;
+        Ok((Arc::new(anchor), Some(turn)))
+    }
+
+    /// How many servers write to it.
+    pub(crate) const fn replicas(&self) -> u16 {
+        match self {
+            Self::Sqlite(_) => 1,
+            Self::Postgres { replicas, .. } => *replicas,
+        }
     }
 
     /// Whether a rebuild was cut short.
@@ -135,4 +196,86 @@ impl Storage {
             Self::Postgres { store, .. } => store.rebuild(tables, meaning).await,
         }
     }
+}
+
+/// The object store that the settings name, if they do.
+fn objects_of(settings: &Settings, http: &Client) -> Result<Option<Objects>, ObjectError> {
+    let named = settings.objects.as_ref();
+    named
+        .map(|named| Objects::new(named, http, Arc::new(SystemClock)))
+        .transpose()
+}
+
+/// Where the blobs of a ledger in PostgreSQL are.
+fn blobs_of(
+    settings: &Settings,
+    objects: Option<&Objects>,
+    store: &PostgresStore,
+) -> Arc<dyn Blobs> {
+    let named = settings.objects.as_ref();
+    match objects.filter(|_| named.is_some_and(|named| named.blobs)) {
+        Some(objects) => Arc::new(ObjectBlobs::new(objects.clone())),
+        None => Arc::new(store.blobs()),
+    }
+}
+
+async fn shared(objects: &Objects) -> Result<ObjectAnchor, ObjectError> {
+    ObjectAnchor::open(objects.clone(), &secret::secret(&OsEntropy)).await
+}
+
+/// What belongs to a ledger and is not in its database, for commands that work on a ledger without serving it.
+pub(crate) struct Beside<'a> {
+    settings: &'a Settings,
+    objects: Option<Objects>,
+}
+
+impl<'a> Beside<'a> {
+    /// What the settings say is beside the database.
+    ///
+    /// # Errors
+    /// When they cannot be used.
+    pub(crate) fn of(settings: &'a Settings) -> Result<Self> {
+        let hosts = settings.objects.iter().map(|named| named.url.clone());
+        let http = Client::new(&Egress {
+            hosts: hosts.collect(),
+            ..Egress::default()
+        })?;
+        let objects = objects_of(settings, &http)?;
+        Ok(Self { settings, objects })
+    }
+
+    /// The anchor of the ledger whose data directory is `data`.
+    ///
+    /// # Errors
+    /// When the directory has no name to derive it from, or the object store cannot hold an anchor.
+    pub(crate) async fn anchor(&self, data: &Path) -> Result<Arc<dyn Anchor>> {
+        Ok(match &self.objects {
+            Some(objects) => Arc::new(shared(objects).await?),
+            None => Arc::new(FileAnchor::beside(data)?),
+        })
+    }
+
+    /// The blobs that go with a database.
+    pub(crate) fn blobs(&self, store: &PostgresStore) -> Arc<dyn Blobs> {
+        blobs_of(self.settings, self.objects.as_ref(), store)
+    }
+}
+
+/// Brings the checkpoint that one server kept in a file to the object store, once: where that holds none. The file
+/// does not count any more from then on, and is set aside under another name.
+async fn bring(file: &FileAnchor, anchor: &ObjectAnchor) -> Result<()> {
+    let Some(checkpoint) = file.checkpoint()? else {
+        return Ok(());
+    };
+    if anchor.load().await?.is_none() {
+        match anchor.replace(None, &checkpoint).await {
+            Ok(_) => tracing::warn!("the anchor was brought to the object store"),
+            // Another server brought its own first; the ledger is compared with that one.
+            Err(AnchorError::Moved) => {}
+            Err(AnchorError::Port(failed)) => return Err(failed.into()),
+        }
+    }
+    let aside = file.path().with_extension("moved");
+    std::fs::rename(file.path(), &aside)
+        .with_context(|| format!("setting the anchor aside as `{}`", aside.display()))
 }

@@ -54,11 +54,63 @@ impl Cluster {
         );
         std::fs::write(&conf, text).unwrap();
         let include = format!("include '{}'\n", conf.display());
-        let main = data.join("postgresql.conf");
-        let text = std::fs::read_to_string(&main).unwrap() + &include;
-        std::fs::write(&main, text).unwrap();
+        append(&data.join("postgresql.conf"), &include);
         cluster.up();
         Some(cluster)
+    }
+
+    /// Starts a second server that follows this one, and has this one wait for it with each commit from now on.
+    pub(crate) fn standby(&self) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o777)).unwrap();
+        let standby = Self {
+            dir,
+            bin: self.bin.clone(),
+            port: free_port(),
+            databases: AtomicU32::new(0),
+        };
+        let (data, from) = (standby.data(), self.url("lumos", "postgres"));
+        let copied = standby.run("pg_basebackup", |c| {
+            c.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]);
+            c.args(["--dbname", &from]);
+            c.arg("--pgdata").arg(&data)
+        });
+        assert!(copied);
+        let port = format!("port = {}\n", standby.port);
+        append(&data.join("postgresql.conf"), &port);
+        standby.up();
+        self.sql(
+            "postgres",
+            "ALTER SYSTEM SET synchronous_standby_names = '*'",
+        );
+        self.sql("postgres", "SELECT pg_reload_conf()");
+        let synchronous = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
+        while self.sql("postgres", synchronous) != "1" {}
+        standby
+    }
+
+    /// Makes a server that followed another one write by itself.
+    pub(crate) fn promote(&self) {
+        let data = self.data();
+        let done = self.run("pg_ctl", |c| {
+            c.args(["--wait", "--silent", "promote", "--pgdata"])
+                .arg(&data)
+        });
+        assert!(done);
+    }
+
+    /// Starts a server as one that waits for nobody, whatever it was told before.
+    pub(crate) fn up_alone(&self) {
+        append(
+            &self.data().join("postgresql.auto.conf"),
+            "synchronous_standby_names = ''\n",
+        );
+        self.up();
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
     }
 
     fn data(&self) -> PathBuf {
@@ -151,6 +203,14 @@ impl Cluster {
         name
     }
 
+    /// Makes a copy of a database that nobody is connected to, and says its name.
+    pub(crate) fn copied(&self, database: &str) -> String {
+        let copy = format!("{database}_copy");
+        let sql = format!("CREATE DATABASE {copy} TEMPLATE {database}");
+        self.sql("postgres", &sql);
+        copy
+    }
+
     /// The address of a database, for a role that needs no password here.
     pub(crate) fn url(&self, role: &str, database: &str) -> String {
         format!("postgres://{role}@127.0.0.1:{}/{database}", self.port)
@@ -180,6 +240,11 @@ fn bin() -> Option<PathBuf> {
         let bin = PathBuf::from(String::from_utf8(asked.stdout).ok()?.trim());
         bin.join("initdb").exists().then_some(bin)
     })
+}
+
+fn append(file: &Path, text: &str) {
+    let all = std::fs::read_to_string(file).unwrap() + text;
+    std::fs::write(file, all).unwrap();
 }
 
 fn is_root() -> bool {

@@ -89,31 +89,38 @@ fn the_anchor_stands_beside_the_data() {
     assert!(FileAnchor::beside(Path::new("/")).is_err());
 }
 
-#[test]
-fn the_anchor_holds_what_was_stored_last() {
+#[tokio::test]
+async fn the_anchor_holds_what_was_stored_last() {
     let dir = tempfile::tempdir().unwrap();
     let anchor = FileAnchor::beside(&dir.path().join("data")).unwrap();
-    assert_eq!(anchor.load().unwrap(), None);
+    assert_eq!(anchor.load().await.unwrap(), None);
+    let mut seen = None;
     for text in ["one", "a longer second", ""] {
-        anchor.store(text.as_bytes()).unwrap();
-        assert_eq!(anchor.load().unwrap().unwrap(), text.as_bytes());
+        let held = anchor
+            .replace(seen.as_ref(), text.as_bytes())
+            .await
+            .unwrap();
+        assert_eq!(anchor.load().await.unwrap().as_ref(), Some(&held));
+        assert_eq!(anchor.checkpoint().unwrap().unwrap(), text.as_bytes());
+        seen = Some(held);
     }
     let large = vec![b'x'; (1 << 20) + 1];
-    anchor.store(&large).unwrap_err();
+    anchor.replace(seen.as_ref(), &large).await.unwrap_err();
     assert_eq!(
-        anchor.load().unwrap().unwrap(),
-        b"",
+        anchor.load().await.unwrap(),
+        seen,
         "a refused one replaces nothing"
     );
     fs::write(anchor.path(), large).unwrap();
-    anchor.load().unwrap_err();
+    anchor.load().await.unwrap_err();
+    fs::write(anchor.path(), "").unwrap();
     // What a killed process left does not pile up.
     fs::write(
         anchor.path().with_file_name("checkpoint-1-0.unfinished"),
         "x",
     )
     .unwrap();
-    anchor.store(b"two").unwrap();
+    anchor.replace(seen.as_ref(), b"two").await.unwrap();
     let folder = anchor.path().parent().unwrap();
     assert_eq!(fs::read_dir(folder).unwrap().count(), 1);
 }

@@ -11,7 +11,7 @@ use lumos_domain::words::KeyPlace;
 use lumos_engine::{
     keyring::{KeyRing, Places},
     notary::Notary,
-    ports::{Anchor, Clock, KeyStore, PortError, Signer, Store as _},
+    ports::{Anchor, AnchorError, Clock, Held, KeyStore, PortError, Signer, Store as _},
 };
 use lumos_ledger::NoteSigner;
 use lumos_store::SqliteStore;
@@ -29,17 +29,33 @@ struct Shaky {
     fails: AtomicBool,
 }
 
+#[async_trait]
 impl Anchor for Shaky {
-    fn load(&self) -> Result<Option<Vec<u8>>, PortError> {
-        Ok(self.note.lock().unwrap().clone())
+    fn place(&self) -> String {
+        "a test".to_owned()
     }
 
-    fn store(&self, checkpoint: &[u8]) -> Result<(), PortError> {
+    async fn load(&self) -> Result<Option<Held>, PortError> {
+        Ok(self.note.lock().unwrap().as_deref().map(held))
+    }
+
+    async fn replace(&self, seen: Option<&Held>, checkpoint: &[u8]) -> Result<Held, AnchorError> {
         if self.fails.swap(false, Ordering::SeqCst) {
-            return Err(PortError::new("storing the anchor", "no room"));
+            return Err(PortError::new("storing the anchor", "no room").into());
         }
-        *self.note.lock().unwrap() = Some(checkpoint.to_vec());
-        Ok(())
+        let mut note = self.note.lock().unwrap();
+        if note.as_deref() != seen.map(|seen| &*seen.note) {
+            return Err(AnchorError::Moved);
+        }
+        *note = Some(checkpoint.to_vec());
+        Ok(held(checkpoint))
+    }
+}
+
+fn held(note: &[u8]) -> Held {
+    Held {
+        note: note.to_vec(),
+        tag: String::new(),
     }
 }
 
@@ -115,7 +131,9 @@ async fn house() -> House {
     let (of, by) = (Arc::clone(&store), Arc::clone(&anchor));
     let ring = KeyRing::open(Arc::clone(&store) as _, Arc::new(Noon), places, ORIGIN).await;
     let ring = Arc::new(ring.unwrap());
-    let notary = Notary::start(of as _, by as _, ring, ORIGIN).await.unwrap();
+    let notary = Notary::start(of as _, by as _, ring, ORIGIN, None)
+        .await
+        .unwrap();
     House {
         store,
         anchor,
@@ -153,7 +171,7 @@ async fn check_key(wrong: fn(&Token) -> &AtomicBool, said: &str) {
     let (mut published, mut trouble) = (house.notary.published(), house.notary.trouble());
     let (stop, stopped) = watch::channel(false);
     wrong(&house.key).store(true, Ordering::SeqCst);
-    let anchored = house.anchor.load().unwrap();
+    let anchored = house.anchor.load().await.unwrap();
     let first = append("c1", &[("org", 1)], &[]);
     house.store.append(first).await.unwrap();
     let mut running = JoinSet::new();
@@ -161,7 +179,7 @@ async fn check_key(wrong: fn(&Token) -> &AtomicBool, said: &str) {
     let why = trouble.wait_for(Option::is_some).await.unwrap().clone();
     assert!(why.as_ref().unwrap().contains(said), "{why:?}");
     assert_eq!(published.borrow().size, 0, "nothing was published");
-    assert_eq!(house.anchor.load().unwrap(), anchored, "nor anchored");
+    assert_eq!(house.anchor.load().await.unwrap(), anchored, "nor anchored");
     wrong(&house.key).store(false, Ordering::SeqCst);
     published.wait_for(|head| head.size == 1).await.unwrap();
     trouble.wait_for(Option::is_none).await.unwrap();

@@ -21,6 +21,8 @@ async fn alive() -> &'static str {
     "ok\n"
 }
 
+/// How long the database may take to say how long the ledger is.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 /// How long the signature of what is committed already may take.
 const SIGNED_WITHIN: Duration = Duration::from_secs(3);
 
@@ -28,8 +30,15 @@ const SIGNED_WITHIN: Duration = Duration::from_secs(3);
 #[utoipa::path(get, path = "/readyz", tag = "health",
     responses((status = 200), (status = 503, body = Problem)))]
 async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
-    let size = app.door.ports().store.frontier().await?.size();
-    signed(&app, size).await?;
+    let head = app.door.ports().store.frontier();
+    let Ok(head) = tokio::time::timeout(ANSWERS_WITHIN, head).await else {
+        return Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "database-failed",
+            "the database does not answer",
+        ));
+    };
+    signed(&app, head?.size()).await?;
     match app.door.unknown_kind() {
         None => Ok("ready\n"),
         Some(kind) => Err(Problem::new(

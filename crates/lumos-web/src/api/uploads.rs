@@ -51,6 +51,7 @@ struct Upload {
 async fn open(State(app): State<App>, who: SignedIn) -> Result<Json<Upload>, Problem> {
     // Whoever may submit something may stage files; for which model is checked at submission.
     may_submit(&app, &who).await?;
+    app.uploads.must_be_open()?;
     let random: TokenId = secret::id(&*app.door.ports().entropy, "u")?;
     let caller = who.person.person.as_str();
     let upload = format!("{caller}.{random}");

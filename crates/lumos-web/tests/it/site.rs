@@ -64,6 +64,7 @@ const LIMITS: Limits = Limits {
     // Two uploads of three folders each, and 20,000 bytes in them.
     bytes_max_per_caller: 2 * 3 * 4_096 + 20_000,
     kept: jiff::SignedDuration::from_hours(48),
+    open: true,
 };
 
 /// Goes when it is told to.

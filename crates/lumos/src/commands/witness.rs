@@ -28,13 +28,13 @@ pub(super) async fn run(command: &cli::Witness, common: &Common) -> Result<Said>
     let data = own_folder(common.data.as_ref().unwrap_or(&default))?;
     // Two witnesses with one key and one memory would each believe to be the only one.
     let _lock = DirLock::take(&data)?;
-    let witness = Arc::new(open(name, logs, &data)?);
+    let witness = Arc::new(open(name, logs, &data).await?);
     serve(witness, *listen).await?;
     Ok(Said::Yes)
 }
 
 /// The witness `name` of the logs in the file `logs`, going on from what is kept in `data`.
-fn open(name: &str, logs: &Path, data: &Path) -> Result<Witness> {
+async fn open(name: &str, logs: &Path, data: &Path) -> Result<Witness> {
     let reading = || format!("reading the ledgers to follow from `{}`", logs.display());
     let policy = std::fs::read(logs).with_context(reading)?;
     let policy = TlogPolicy::parse(&policy).with_context(reading)?;
@@ -56,7 +56,7 @@ fn open(name: &str, logs: &Path, data: &Path) -> Result<Witness> {
     let seed = keys::witness(data, &OsEntropy, !states.exists())?;
     let cosigner =
         Cosigner::from_seed(name, &seed).with_context(|| format!("naming the witness `{name}`"))?;
-    Ok(Witness::open(cosigner, Arc::new(SystemClock), followed)?)
+    Ok(Witness::open(cosigner, Arc::new(SystemClock), followed).await?)
 }
 
 async fn serve(witness: Arc<Witness>, listen: SocketAddr) -> Result<()> {

@@ -8,6 +8,7 @@
 )]
 
 mod agents;
+mod anchors;
 /// The model versions of the demo serve the tests as well.
 #[path = "../../src/commands/demo/artifacts.rs"]
 #[expect(dead_code, reason = "the demo has more versions to tell about")]
@@ -16,6 +17,7 @@ mod ask;
 mod backup;
 mod bad_input;
 mod browser;
+mod bucket;
 #[path = "../../../lumos-store/tests/it/cluster.rs"]
 #[expect(
     dead_code,
@@ -42,7 +44,10 @@ mod people;
 mod pkcs11;
 mod postgres;
 mod proposals;
+mod proxy;
 mod readings;
+mod replica_outages;
+mod replicas;
 mod settings;
 mod speed;
 mod timestamps;

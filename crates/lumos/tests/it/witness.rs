@@ -15,7 +15,7 @@ use crate::world::{PATIENCE, Person, World, copy, peer_at};
 
 const ANYWHERE: &str = "127.0.0.1:0";
 
-struct Witness {
+pub(crate) struct Witness {
     child: Child,
     address: String,
     /// The line for a trust policy.
@@ -46,7 +46,11 @@ async fn witness(world: &World, name: &str, listen: &str) -> Witness {
 
 /// Acme, with the witnesses `one` and `two`, both of which must cosign.
 async fn witnessed() -> (World, [Witness; 2]) {
-    let mut world = World::acme().await;
+    witnessed_by_two(World::acme().await).await
+}
+
+/// The same of a server that runs.
+pub(crate) async fn witnessed_by_two(mut world: World) -> (World, [Witness; 2]) {
     let log = format!("log {}\n", world.vkey());
     world.write("logs", format!("{log}quorum none\n"));
     assert!(world.stop().await.success());
@@ -64,7 +68,7 @@ async fn witnessed() -> (World, [Witness; 2]) {
     (world, both)
 }
 
-fn policy(world: &World) -> TlogPolicy {
+pub(crate) fn policy(world: &World) -> TlogPolicy {
     TlogPolicy::parse(&std::fs::read(world.path("trust")).unwrap()).unwrap()
 }
 

@@ -21,6 +21,7 @@ use tokio::{
 pub(crate) use folder::copy;
 pub(crate) use person::{Answer, Person, answer, peer_at, promoted};
 
+mod beside;
 pub(crate) mod folder;
 mod person;
 

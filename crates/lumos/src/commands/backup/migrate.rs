@@ -7,9 +7,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use lumos_engine::ports::{Anchor as _, Store as _};
+use lumos_engine::ports::Store as _;
 use lumos_store::{
-    DirBlobs, DirLock, PostgresStore, SnapshotError, SqliteStore,
+    DirBlobs, DirLock, FileAnchor, PostgresStore, SnapshotError, SqliteStore,
     snapshot::{self, Checked},
 };
 
@@ -19,7 +19,7 @@ use crate::{
     commands::{Out, Said},
     serve::own_folder,
     settings,
-    storage::{self, Storage},
+    storage::{self, Beside, Storage},
 };
 
 /// What ends the names of the files that were moved from.
@@ -44,14 +44,14 @@ pub(crate) async fn migrate(common: &Common, out: Out) -> Result<Said> {
     let work = tempfile::tempdir_in(&data).context("making a folder for the copy")?;
     let copied = work.path().join(DATABASE);
     SqliteStore::snapshot(&data, &copied)?;
-    let note = Storage::anchor(&data)?.load()?;
+    let note = FileAnchor::beside(&data)?.checkpoint()?;
     let note = note.context("reading the anchor: there is none, so what was signed is unknown")?;
     let signed = claimed(&note).context("reading the anchored checkpoint")?;
     let checked = snapshot::check(&copied, signed.size())?;
     continues(&checked, &signed)?;
 
     let store = Storage::postgres(postgres, &storage::schema()).await?;
-    let blobs = copy(&DirBlobs::of(&data), &store.blobs()).await?;
+    let blobs = copy(&DirBlobs::of(&data), &*Beside::of(&settings)?.blobs(&store)).await?;
     load(&store, &copied, &checked).await?;
     // The ledger is there now; what is here must not be taken for it again.
     let kept = set_aside(&data)?;

@@ -7,8 +7,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use lumos_engine::ports::Anchor as _;
-use lumos_store::{DirBlobs, DirLock, FileAnchor, snapshot};
+use lumos_engine::ports::Anchor;
+use lumos_store::{DirBlobs, DirLock, snapshot};
 
 use super::{
     ABOUT, ABOUT_MAX, About, CHECKPOINT, Copied, DATABASE, FORMAT, claimed, continues, copy,
@@ -19,7 +19,7 @@ use crate::{
     commands::{Out, Said},
     serve::own_folder,
     settings::{self, Settings},
-    storage::{self, Storage},
+    storage::{self, Beside, Storage},
 };
 
 /// Whoever was signed in when the backup was made may have signed out since.
@@ -55,16 +55,18 @@ pub(crate) async fn restore(
     if settings.postgres.is_none() {
         snapshot::is_vacant(&data)?;
     }
-    let anchor = Storage::anchor(&data)?;
-    let begin = beginning(&anchor, from, held)?;
+    let beside = Beside::of(&settings)?;
+    let anchor = beside.anchor(&data).await?;
+    let begin = beginning(&*anchor, from, held).await?;
     let signed = claimed(&begin.note).context("reading the checkpoint")?;
     let checked = snapshot::check(&database, signed.size())?;
     continues(&checked, &signed)?;
     if begin.is_new {
         // Before the database: it must never be there without.
-        anchor.store(&begin.note)?;
+        let replaced = anchor.replace(None, &begin.note).await;
+        replaced.context("beginning an anchor")?;
     }
-    let blobs = fill(&settings, (&data, &held_data), from).await?;
+    let blobs = fill((&settings, &beside), (&data, &held_data), from).await?;
     let sentence = format!(
         "{} entries and {} blobs are restored, behind the checkpoint at {}\nroot {}\n\
          put the keys back before you start it: `{}`",
@@ -104,17 +106,17 @@ struct Beginning {
     is_new: bool,
 }
 
-fn beginning(anchor: &FileAnchor, from: &Path, held: Option<&Path>) -> Result<Beginning> {
-    if let Some(note) = anchor.load()? {
+async fn beginning(anchor: &dyn Anchor, from: &Path, held: Option<&Path>) -> Result<Beginning> {
+    if let Some(anchored) = anchor.load().await? {
         if let Some(held) = held {
             bail!(
                 "the anchor `{}` is there and decides, not `{}`",
-                anchor.path().display(),
+                anchor.place(),
                 held.display()
             );
         }
         return Ok(Beginning {
-            note,
+            note: anchored.note,
             is_new: false,
         });
     }
@@ -124,7 +126,7 @@ fn beginning(anchor: &FileAnchor, from: &Path, held: Option<&Path>) -> Result<Be
             "there is no anchor in `{}`: bring it back, or name the newest checkpoint you can get, from a witness, an \
              export or a receipt, with --anchor FILE. The backup's own is `{}`; with that one, nobody here notices \
              that the backup is old",
-            anchor.path().display(),
+            anchor.place(),
             own.display()
         );
     };
@@ -133,7 +135,11 @@ fn beginning(anchor: &FileAnchor, from: &Path, held: Option<&Path>) -> Result<Be
 }
 
 /// Makes blobs first, then the database that names them.
-async fn fill(settings: &Settings, (data, held): (&Path, &DirLock), from: &Path) -> Result<Copied> {
+async fn fill(
+    (settings, beside): (&Settings, &Beside<'_>),
+    (data, held): (&Path, &DirLock),
+    from: &Path,
+) -> Result<Copied> {
     let (database, blobs) = (from.join(DATABASE), DirBlobs::of(from));
     let Some(postgres) = &settings.postgres else {
         let copied = copy(&blobs, &DirBlobs::open(data)?).await?;
@@ -141,7 +147,7 @@ async fn fill(settings: &Settings, (data, held): (&Path, &DirLock), from: &Path)
         return Ok(copied);
     };
     let store = Storage::postgres(postgres, &storage::schema()).await?;
-    let copied = copy(&blobs, &store.blobs()).await?;
+    let copied = copy(&blobs, &*beside.blobs(&store)).await?;
     store.load(&database, FORGOTTEN).await?;
     Ok(copied)
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use lumos_engine::ports::{Anchor as _, Blobs, Clock as _};
+use lumos_engine::ports::{Blobs, Clock as _};
 use lumos_ledger::Checkpoint;
 use lumos_store::{
     DirBlobs, SqliteStore,
@@ -22,7 +22,7 @@ use crate::{
     edge::SystemClock,
     serve::SOFTWARE,
     settings::{self, Settings},
-    storage::{self, Storage},
+    storage::{self, Beside, Storage},
 };
 
 /// Makes a backup in the new folder `into`.
@@ -36,7 +36,8 @@ pub(crate) async fn take(into: &Path, common: &Common, out: Out) -> Result<Said>
     }
     let folder = begin(into)?;
     // Asked before the database is read: what was signed by then is in it.
-    let anchored = Storage::anchor(&settings.data)?.load()?;
+    let anchored = Beside::of(&settings)?.anchor(&settings.data).await?;
+    let anchored = anchored.load().await?.map(|held| held.note);
     let from = snapshot(&settings, &folder.join(DATABASE)).await?;
     let checked = check(&folder.join(DATABASE), anchored.as_deref())?;
     if let Some(note) = &anchored {
@@ -74,7 +75,7 @@ async fn snapshot(settings: &Settings, file: &Path) -> Result<Arc<dyn Blobs>> {
         Some(postgres) => {
             let store = Storage::postgres(postgres, &schema).await?;
             store.snapshot(file, &schema).await?;
-            Ok(Arc::new(store.blobs()))
+            Ok(Beside::of(settings)?.blobs(&store))
         }
         None => {
             SqliteStore::snapshot(&settings.data, file)?;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use lumos_engine::ports::{Anchor as _, Store as _};
+use lumos_engine::ports::Store as _;
 use lumos_ledger::{
     Frontier, Hash,
     tile::{self, Kind, Tile, WIDTH},
@@ -197,7 +197,7 @@ impl Database {
 /// When there is none.
 pub(in crate::commands) fn anchored(dir: &Path) -> Result<Vec<u8>> {
     let anchor = FileAnchor::beside(dir)?;
-    let anchored = match anchor.load()? {
+    let anchored = match anchor.checkpoint()? {
         None => fs::read(dir.join("checkpoint")).ok(),
         anchored => anchored,
     };
