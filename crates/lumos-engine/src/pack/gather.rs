@@ -267,6 +267,7 @@ impl Gather<'_> {
                     | Event::GateDefined(_)
                     | Event::ReviewRulesSet(_)
                     | Event::ModeSet(_)
+                    | Event::ClockStepped(_)
             )
         })
         .await

@@ -262,6 +262,11 @@ fn what_could_not_be_seen_is_computed() {
             reason: sealed("a look").commitment,
         },
     );
+    let stepped = lumos_domain::event::ClockStepped {
+        expected: time(9),
+        found: time(3),
+    };
+    told.say("org", "clock", stepped);
     told.parts.count(vec![Asks {
         agent: "ward/intake".parse().unwrap(),
         environment: "production".parse().unwrap(),
@@ -269,7 +274,9 @@ fn what_could_not_be_seen_is_computed() {
         last: time(3),
     }]);
     let after = gaps(&told);
-    assert!(after.iter().any(|named| named == "observe"), "{after:?}");
+    for gap in ["observe", "clock"] {
+        assert!(after.iter().any(|named| named == gap), "{gap}: {after:?}");
+    }
     assert!(
         !after.iter().any(|named| named == "never asked"),
         "{after:?}"

@@ -28,6 +28,7 @@ pub(super) fn of(
     }
     all.extend(period.into_iter().flat_map(of_period));
     all.extend(unread(parts, asked));
+    all.extend(stepped(parts, asked));
     all.extend(erased(parts));
     all.push(gap(
         "what runs",
@@ -234,6 +235,28 @@ fn unread(parts: &Parts, asked: &Asked) -> Option<Unseen> {
         );
         gap("not fetched", what, entries)
     })
+}
+
+/// Times that are less certain than they look: the clock was set, or the machine stood still.
+fn stepped(parts: &Parts, asked: &Asked) -> Vec<Unseen> {
+    let steps = parts.entries().filter_map(|entry| {
+        let Event::ClockStepped(e) = &entry.event else {
+            return None;
+        };
+        let concerns = match asked {
+            Asked::Period { from, to, .. } => {
+                e.expected.min(e.found) < *to && e.expected.max(e.found) >= *from
+            }
+            Asked::Release { .. } => true,
+        };
+        let what = format!(
+            "The clock should have shown {} and showed {}: it was set, or the machine stood still. The order of entries is \
+             certain, their times around then are not.",
+            e.expected, e.found
+        );
+        concerns.then(|| gap("clock", what, vec![entry.index]))
+    });
+    steps.collect()
 }
 
 /// Texts that nobody can read any more.
