@@ -70,21 +70,24 @@ pub struct Head {
     pub note: String,
     /// What it says.
     pub checkpoint: Checkpoint,
-    /// The keys that verify it, the log's first.
+    /// The log's keys that signed it.
     pub vkeys: Vec<VerifierKey>,
 }
 
 impl Head {
-    /// Opens a signed checkpoint.
+    /// Opens a signed checkpoint, of which some of `known` are the log's keys.
     ///
     /// # Errors
     /// When no such key signed it.
-    pub fn open(note: &[u8], vkeys: Vec<VerifierKey>) -> Result<Self, checkpoint::Error> {
-        let checkpoint = Checkpoint::open(note, &vkeys)?.checkpoint;
+    pub fn open(note: &[u8], known: &[VerifierKey]) -> Result<Self, checkpoint::Error> {
+        let opened = Checkpoint::open(note, known)?;
+        let origin = opened.checkpoint.origin();
+        let own = opened.signatures.iter().map(|signature| signature.key);
+        let own = own.filter(|key| key.name() == origin);
         Ok(Self {
             note: String::from_utf8_lossy(note).into_owned(),
-            checkpoint,
-            vkeys,
+            vkeys: own.cloned().collect(),
+            checkpoint: opened.checkpoint,
         })
     }
 }

@@ -60,7 +60,7 @@ async fn measure(releases: u64) -> Result<(), Failure> {
     let frontier = store.frontier().await?;
     let note = Checkpoint::new(ORIGIN, frontier.size(), frontier.root())?.sign(&signer)?;
     let vkeys = vec![signer.verifier_key().clone()];
-    let head = Head::open(note.to_string().as_bytes(), vkeys)?;
+    let head = Head::open(note.to_string().as_bytes(), &vkeys)?;
     let asked = Asked::Period {
         from: Timestamp::UNIX_EPOCH,
         to: Timestamp::MAX,

@@ -154,7 +154,7 @@ async fn declare(Act(by, body): Act<Declared>) -> Answer {
 
 fn head(app: &App) -> Result<Head, Problem> {
     let published = app.checkpoint();
-    Head::open(&published.note, app.keys.vkeys())
+    Head::open(&published.note, &app.keys.vkeys())
         .map_err(|e| PortError::new("reading our own checkpoint", e).into())
 }
 

@@ -161,11 +161,8 @@ async fn from_data(asked: &EvidencePack, dir: &Path, into: &Path) -> Result<()> 
     let vkey = asked.vkey.as_deref().context(
         "a data directory names no key: give the ledger's with --vkey, so that only what it signed is used",
     )?;
-    let head = Head::open(
-        &anchored(dir)?,
-        vec![vkey.parse().context("reading --vkey")?],
-    )
-    .context("reading the signed checkpoint of the data directory")?;
+    let head = Head::open(&anchored(dir)?, &[vkey.parse().context("reading --vkey")?])
+        .context("reading the signed checkpoint of the data directory")?;
     let copied = dir.to_owned();
     let handle = Handle::current();
     let opened = tokio::task::spawn_blocking(move || Database::open(&copied, handle));
@@ -176,7 +173,7 @@ async fn from_data(asked: &EvidencePack, dir: &Path, into: &Path) -> Result<()> 
         .map_err(|problem| anyhow::anyhow!(problem))?;
     let source = Source {
         store,
-        blobs: &DirBlobs::open(dir)?,
+        blobs: &DirBlobs::of(dir),
         proofs: &Hashes::default(),
         asks: &asks,
     };

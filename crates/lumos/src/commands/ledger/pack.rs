@@ -13,11 +13,14 @@ use lumos_engine::{
     pack::{self, Head, Pack, Parts, SUMS},
     ports::StoredEntry,
 };
-use lumos_ledger::{Checkpoint, checkpoint::Opened, tlog_proof::TlogProof};
+use lumos_ledger::{Checkpoint, tlog_proof::TlogProof};
 use lumos_web::pack::page;
 use serde_json::json;
 
-use super::verify::{Trusted, read};
+use super::{
+    trust,
+    verify::{Trusted, read},
+};
 use crate::{
     cli::Verify,
     commands::{Out, Said},
@@ -55,10 +58,7 @@ pub(super) fn verify(asked: &Verify, dir: &Path, out: Out) -> Result<Said> {
              `lumos ledger verify --since FILE`, or with its export"
         );
     }
-    let trusted = Trusted::of(asked, || {
-        let vkeys = String::from_utf8(read(&dir.join("vkeys"))?).context("reading `vkeys`")?;
-        Ok(vkeys.lines().map(str::to_owned).collect())
-    })?;
+    let trusted = Trusted::of(asked, || own_keys(dir))?;
     let found = files(dir)?;
     let mut findings = Findings::default();
     listed(dir, &found, &mut findings)?;
@@ -161,21 +161,24 @@ fn listed(dir: &Path, found: &BTreeSet<String>, findings: &mut Findings) -> Resu
     Ok(())
 }
 
+/// The keys that the pack states itself.
+fn own_keys(dir: &Path) -> Result<Vec<String>> {
+    let vkeys = String::from_utf8(read(&dir.join("vkeys"))?).context("reading `vkeys`")?;
+    Ok(vkeys.lines().map(str::to_owned).collect())
+}
+
 /// The head of the ledger in the pack, if a trusted key signed it.
 fn head(dir: &Path, trusted: &Trusted) -> Result<Head> {
     let note = read(&dir.join("checkpoint"))?;
-    let opened: Opened<'_> = match &trusted.policy {
-        Some(policy) => policy.open(&note)?,
-        None => Checkpoint::open(&note, &trusted.keys)?,
-    };
-    let origin = opened.checkpoint.origin().to_owned();
-    let own = opened.signatures.iter().map(|signature| signature.key);
-    let vkeys = own.filter(|key| key.name() == origin).cloned().collect();
-    Ok(Head {
-        note: String::from_utf8(note).context("reading the checkpoint")?,
-        checkpoint: opened.checkpoint,
-        vkeys,
-    })
+    match &trusted.policy {
+        Some(policy) => drop(policy.open(&note)?),
+        None => drop(Checkpoint::open(&note, &trusted.keys)?),
+    }
+    // While a key is changed two of them sign, and the caller may know one: the other one counts for nothing, but stands
+    // in the pack.
+    let stated = own_keys(dir).unwrap_or_default();
+    let known = trust::candidates(&trusted.keys, &stated);
+    Ok(Head::open(&note, &known)?)
 }
 
 /// Proves the parts, and makes everything else again from them. Returns what the pack is about.
