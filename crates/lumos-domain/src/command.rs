@@ -184,25 +184,12 @@ fn allowed(world: &World, caller: &Caller, command: &Command) -> Result<(), Halt
     let everywhere = |right| authorise(world, caller, right, None);
     let on_model = |right, model: &ModelName| authorise(world, caller, right, Some(model));
     match command {
-        C::Found(_) if caller.actor == Actor::Genesis => Ok(()),
+        C::Found(_) => only(caller, &Actor::Genesis),
         C::RecordStart { .. }
         | C::NameClockSource { .. }
         | C::RecordClockStep { .. }
         | C::AdoptKey(_)
-        | C::TimerDue { .. }
-            if caller.actor == Actor::Clock =>
-        {
-            Ok(())
-        }
-        C::Found(_)
-        | C::RecordStart { .. }
-        | C::NameClockSource { .. }
-        | C::RecordClockStep { .. }
-        | C::AdoptKey(_)
-        | C::TimerDue { .. } => Err(Refusal::NotAllowed {
-            right: Right::Govern,
-        }
-        .into()),
+        | C::TimerDue { .. } => only(caller, &Actor::Clock),
         C::LeaveSandbox { .. } => everywhere(Right::Govern),
         C::Govern(change) => change.allowed(world, caller),
         // Who may depends on what is proposed.
@@ -254,6 +241,15 @@ fn allowed(world: &World, caller: &Caller, command: &Command) -> Result<(), Halt
         C::RecordDenial(_) => everywhere(Right::Observe),
         C::RecordReading(reading) => authorise(world, caller, Right::Read, reading.model.as_ref()),
     }
+}
+
+/// What the server says of itself, nobody else says.
+fn only(caller: &Caller, actor: &Actor) -> Result<(), Halt> {
+    if caller.actor == *actor {
+        return Ok(());
+    }
+    let right = Right::Govern;
+    Err(Refusal::NotAllowed { right }.into())
 }
 
 /// Whoever brings releases may say more about them; others need a right of their own.
