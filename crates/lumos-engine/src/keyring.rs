@@ -230,6 +230,20 @@ impl KeyRing {
         Ok(Note::new(text, lines).map_err(checkpoint::Error::from)?)
     }
 
+    /// Opens every key that signs at `size`, without signing anything.
+    ///
+    /// # Errors
+    /// When one of them is not there, or another one is in its place.
+    pub async fn ready(&self, size: u64) -> Result<(), KeyError> {
+        let mut held = self.held.lock().await;
+        held.read(&*self.store).await?;
+        let keys = held.history.at(size);
+        for key in self.signing(&keys)? {
+            self.usable(&mut held, &key).await?;
+        }
+        self.show(&keys)
+    }
+
     /// Those that sign where the entries say `keys`: the first key while they say nothing.
     fn signing(&self, keys: &Keys) -> Result<Vec<AddKey>, KeyError> {
         if keys.known.is_empty() {

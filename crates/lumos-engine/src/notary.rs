@@ -179,13 +179,25 @@ impl Notary {
         let known = notary.known().await?;
         let held = notary.first().await?;
         let (frontier, checkpoint) = notary.compare(&held, known).await?;
+        let size = checkpoint.size();
         if notary.turn.is_some() {
-            notary.publish(checkpoint.size(), &held.note);
-            notary.round().await?;
+            notary.publish(size, &held.note);
         } else {
-            let size = checkpoint.size();
-            *notary.held.lock().await = Some(Last { held, size });
-            notary.sign(frontier).await?;
+            let mut held_last = notary.held.lock().await;
+            notary.done(&mut held_last, Last { held, size }).await?;
+        }
+        // A key that is not what its entry says is found out now, and not when there is something to sign.
+        let ready = notary.keys.ready(frontier.size()).await;
+        let signed = match ready.map_err(NotaryError::Signing) {
+            Ok(()) => notary.catch_up().await,
+            refused => refused,
+        };
+        match signed {
+            // Somebody has to be able to name the next key: it serves, and shows what was signed before.
+            Err(error @ NotaryError::Signing(KeyError::NoneSigns)) => {
+                notary.trouble.send_replace(Some(with_causes(&error)));
+            }
+            signed => signed?,
         }
         Ok(notary)
     }
@@ -399,7 +411,9 @@ impl Notary {
         let opened = self.keys.own(note).await;
         opened.map_err(|error| match error {
             KeyError::Port(failed) => failed.into(),
-            KeyError::Checkpoint(checkpoint::Error::Note(note::Error::Untrusted)) => {
+            KeyError::Checkpoint(checkpoint::Error::Note(note::Error::Untrusted))
+                if self.turn.is_some() =>
+            {
                 NotaryError::OtherKey
             }
             error => NotaryError::Anchored(error),

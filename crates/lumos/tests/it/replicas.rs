@@ -112,11 +112,15 @@ async fn real_a_server_that_does_not_belong_is_refused() {
     other.change(|settings| settings.replace("replicas: 2", "replicas: 0"));
     other.say("serve").await.is(1, "code anchor-not-shared");
     other.change(|settings| settings.replace("replicas: 0", "replicas: 2") + &bucket.settings(""));
-    for key in ["ledger.ed25519", "statements.p256", "server.hmac"] {
+    for (key, code) in [
+        ("ledger.ed25519", "code key-differs"),
+        ("statements.p256", "code other-key"),
+        ("server.hmac", "code other-key"),
+    ] {
         let path = format!("lumos-data/keys/{key}");
         let ours = std::fs::read(other.path(&path)).unwrap();
         other.write(&path, "07".repeat(32));
-        other.say("serve").await.is(1, "code other-key");
+        other.say("serve").await.is(1, code);
         other.write(&path, ours);
     }
     // Another ledger in the place of this one: its database, or its anchor.
