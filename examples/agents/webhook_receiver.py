@@ -43,9 +43,12 @@ def verify(secrets, headers, body, now):
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):
+    # Whoever sends nothing does not keep others waiting for long.
+    timeout = 10
+
     def do_POST(self):
         length = int(self.headers.get("content-length", 0))
-        if length > BODY_BYTES_MAX:
+        if not 0 <= length <= BODY_BYTES_MAX:
             return self.answer(413)
         body = self.rfile.read(length)
         if not verify(self.server.secrets, self.headers, body, time.time()):

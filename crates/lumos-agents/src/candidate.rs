@@ -120,19 +120,25 @@ struct Evidence {
     digests: Vec<Digest>,
 }
 
-/// The claims behind recorded evidence, the newest of each kind first.
+/// The claims behind recorded evidence, the newest of each kind first. Of a kind that an outside agent alone records,
+/// what others recorded before that was said counts no more.
 async fn evidence(door: &Door, history: &[LedgerEntry]) -> Result<Evidence, DoorError> {
+    let org = door.ask(|world| Ok(world.org()?.clone())).await?;
     let mut by_kind: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     let mut digests = Vec::new();
     for entry in history.iter().rev() {
         let Event::EvidenceRecorded(recorded) = &entry.event else {
             continue;
         };
+        digests.push(recorded.digest);
+        let owner = org.owner_of(&recorded.kind);
+        if owner.is_some_and(|owner| owner.as_str() != recorded.producer) {
+            continue;
+        }
         by_kind
             .entry(recorded.kind.clone())
             .or_default()
             .push(record(door, recorded, entry.time).await?);
-        digests.push(recorded.digest);
     }
     Ok(Evidence { by_kind, digests })
 }

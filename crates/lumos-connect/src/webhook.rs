@@ -94,6 +94,8 @@ impl SigningSecret {
 pub struct HttpWebhook {
     peer: Peer,
     secrets: Vec<SigningSecret>,
+    /// The path of its address: for many receivers whoever knows it may send.
+    path: Secret,
 }
 
 impl HttpWebhook {
@@ -111,7 +113,12 @@ impl HttpWebhook {
             return Err(WebhookError::Count);
         }
         let peer = http.peer(address, Auth::None)?;
-        Ok(Self { peer, secrets })
+        let path = address.splitn(4, '/').nth(3).unwrap_or_default();
+        Ok(Self {
+            peer,
+            secrets,
+            path: Secret::new(path),
+        })
     }
 
     fn signatures(&self, message: &Message) -> Result<String, PortError> {
@@ -129,6 +136,7 @@ impl Webhook for HttpWebhook {
         let sent = self
             .peer
             .post("")
+            .hide(&self.path)
             .header("webhook-id", &message.id)
             .header("webhook-timestamp", &message.sent.as_second().to_string())
             .header("webhook-signature", &self.signatures(message)?)

@@ -50,7 +50,8 @@ impl Org {
     }
 
     /// The outside agent that alone records evidence of `kind`, if one does.
-    fn owner_of(&self, kind: &str) -> Option<&OutsideAgentName> {
+    #[must_use]
+    pub fn owner_of(&self, kind: &str) -> Option<&OutsideAgentName> {
         let mut agents = self.agents.iter();
         agents
             .find(|(_, agent)| agent.evidence.contains(kind))

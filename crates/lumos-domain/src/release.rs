@@ -112,14 +112,15 @@ impl Release {
 /// The state of stream `subject/DIGEST`: what evidence there is. Its version is what reports cover.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Subject {
-    /// Kind and blob of each evidence, in the order recorded.
-    pub evidence: Vec<(String, Digest)>,
+    /// The newest evidence of each kind by each producer.
+    pub evidence: BTreeMap<(String, String), Digest>,
 }
 
 impl Subject {
     pub(crate) fn apply(&mut self, event: &Event) {
         if let Event::EvidenceRecorded(e) = event {
-            self.evidence.push((e.kind.clone(), e.digest));
+            let by = (e.kind.clone(), e.producer.clone());
+            self.evidence.insert(by, e.digest);
         }
     }
 }
@@ -264,16 +265,18 @@ pub(crate) fn identify(
     }
 }
 
-/// Evidence that is not yet recorded about `subject`.
+/// Evidence that its producer did not say last about `subject`. What was said once and then otherwise can be said again:
+/// the newest counts.
 pub(crate) fn record_all(
     world: &World,
     subject: Digest,
     evidence: &[EvidenceRecorded],
 ) -> Result<Decided, Halt> {
     let known = world.subject(&subject)?;
-    let new = evidence
-        .iter()
-        .filter(|e| !known.evidence.contains(&(e.kind.clone(), e.digest)));
+    let new = evidence.iter().filter(|e| {
+        let by = (e.kind.clone(), e.producer.clone());
+        known.evidence.get(&by) != Some(&e.digest)
+    });
     Ok(new
         .map(|e| (Stream::Subject(subject), e.clone().into()))
         .collect())

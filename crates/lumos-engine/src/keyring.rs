@@ -215,6 +215,7 @@ impl KeyRing {
         let mut held = self.held.lock().await;
         held.read(&*self.store).await?;
         let keys = held.history.at(checkpoint.size());
+        self.show(&keys)?;
         let text = checkpoint.to_string();
         let mut lines = Vec::new();
         for key in self.signing(&keys)? {
@@ -226,7 +227,6 @@ impl KeyRing {
             };
             lines.push(vkey.line(&text, &signature).map_err(wrong)?);
         }
-        self.show(&keys)?;
         Ok(Note::new(text, lines).map_err(checkpoint::Error::from)?)
     }
 
@@ -238,10 +238,21 @@ impl KeyRing {
         let mut held = self.held.lock().await;
         held.read(&*self.store).await?;
         let keys = held.history.at(size);
+        self.show(&keys)?;
         for key in self.signing(&keys)? {
             self.usable(&mut held, &key).await?;
         }
-        self.show(&keys)
+        Ok(())
+    }
+
+    /// Says which keys are to be trusted at `size`, where another replica signs.
+    ///
+    /// # Errors
+    /// When the entries cannot be read.
+    pub async fn look(&self, size: u64) -> Result<(), KeyError> {
+        let mut held = self.held.lock().await;
+        held.read(&*self.store).await?;
+        self.show(&held.history.at(size))
     }
 
     /// Those that sign where the entries say `keys`: the first key while they say nothing.
@@ -291,7 +302,6 @@ impl KeyRing {
         let mut held = self.held.lock().await;
         // Another replica may have changed keys and signed with the new one since.
         held.read(&*self.store).await?;
-        self.show(&held.history.at(stated.size()))?;
         let revoked = |key: &LogKey| held.history.revoked_at(key);
         let known = held.history.now().known;
         let keys = known

@@ -239,6 +239,10 @@ impl Notary {
                     let problem = with_causes(&error);
                     tracing::error!(%problem, "the ledger's head could not be signed; it will be tried again");
                     self.trouble.send_replace(Some(problem));
+                    // Another replica may be able to.
+                    if let Some(turn) = &self.turn {
+                        turn.give_back().await;
+                    }
                     Some(TRY_AGAIN)
                 }
                 Err(error) => return Err(error),
@@ -322,6 +326,8 @@ impl Notary {
         let checkpoint = self.open(note).await?;
         let frontier = self.store.frontier().await?;
         self.continues(&checkpoint, &frontier).await?;
+        let look = self.keys.look(checkpoint.size()).await;
+        look.map_err(NotaryError::Anchored)?;
         self.publish(checkpoint.size(), note);
         Ok(())
     }

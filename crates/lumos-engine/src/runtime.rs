@@ -52,6 +52,20 @@ pub const SCHEMA: &[&str] = &[
 
 /// Jobs worked off at the same time by one subscriber.
 const AT_ONCE: usize = 4;
+/// Lets go of every job that a server had taken which does not run any more, such as one whose ledger was moved or
+/// restored.
+///
+/// # Errors
+/// When the store fails.
+pub async fn let_go(store: &dyn Store) -> Result<(), PortError> {
+    let sql = "UPDATE jobs SET state = 'waiting', lease_us = 0 WHERE state = 'taken'";
+    let params = Vec::new();
+    store
+        .execute(vec![crate::ports::Statement { sql, params }])
+        .await
+        .map(|_| ())
+}
+
 /// How often the leases of jobs in work are renewed, where other processes would take them over.
 const RENEW: SignedDuration = SignedDuration::from_secs(10);
 /// The longest wait between two looks at the timers and jobs.
@@ -289,8 +303,9 @@ impl Follower {
             tokio::select! {
                 Some(done) = working.join_next_with_id() => {
                     let (id, done) = done.map_err(|panicked| PortError::new("handling an entry", panicked))?;
-                    held.remove(&id);
+                    // What failed in the store is given back below.
                     done?;
+                    held.remove(&id);
                 }
                 changed = committed.changed() => if changed.is_err() { return Ok(()) },
                 () = follow::changed(&mut signed) => {}

@@ -294,12 +294,38 @@ impl PostgresStore {
         if statements.is_empty() {
             return Ok(Vec::new());
         }
-        let client = self.changes.get().await?;
-        let done = change(&client, statements).await;
-        if done.is_err() {
-            drop(Object::take(client));
+        let lent = Lent::new(self.changes.get().await?);
+        let done = change(lent.client()?, statements).await;
+        if done.is_ok() {
+            lent.give_back();
         }
         done
+    }
+}
+
+/// A connection that goes back to the others only when its work ended well. Who fails, or is dropped in the middle of a
+/// transaction because a caller went away, leaves it open: then the connection is closed.
+struct Lent(Option<Object>);
+
+impl Lent {
+    const fn new(object: Object) -> Self {
+        Self(Some(object))
+    }
+
+    fn client(&self) -> Result<&ClientWrapper, Failure> {
+        self.0.as_deref().ok_or(Failure::Stopped)
+    }
+
+    fn give_back(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(object) = self.0.take() {
+            drop(Object::take(object));
+        }
     }
 }
 

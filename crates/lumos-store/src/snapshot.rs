@@ -21,6 +21,10 @@ pub(crate) const OWN: &[&str] = &["meta", "head"];
 /// The note in `meta` that tables were being made anew. It goes wherever the tables go.
 pub(crate) const REBUILDING: &str = "rebuild";
 
+/// Notes it, in either store.
+pub(crate) const MARK: &str =
+    "INSERT INTO meta (key, value) VALUES ($1, 'unfinished') ON CONFLICT (key) DO NOTHING";
+
 /// Why a snapshot could not be made, or nothing be made of it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -124,6 +128,15 @@ pub fn check(file: &Path, earlier: u64) -> Result<Checked, SnapshotError> {
     if intact != "ok" {
         return Err(SnapshotError::damaged(intact));
     }
+    let acts = "SELECT count(*) FROM sqlite_schema WHERE type NOT IN ('table', 'index')";
+    let acts: i64 = connection
+        .query_row(acts, [], |row| row.get(0))
+        .map_err(&read)?;
+    if acts != 0 {
+        let problem = "it holds more than tables: something that would act by itself";
+        return Err(SnapshotError::damaged(problem));
+    }
+    tables(&connection)?;
     let checked = entries(&connection, earlier)?;
     let (size, stored): (i64, Vec<u8>) = connection
         .query_row("SELECT size, frontier FROM head WHERE one = 1", [], |row| {
@@ -240,7 +253,8 @@ pub fn is_vacant(dir: &Path) -> Result<(), SnapshotError> {
 }
 
 /// Makes the database of the data directory `dir`, which the caller holds, from the snapshot `file`, which the caller has
-/// checked. The rows of `forget` are left out. It is there whole or not at all.
+/// checked. The rows of `forget` are left out; with `anew` the tables beside the ledger must be made anew from it before
+/// anything is appended, whatever the snapshot says they hold. It is there whole or not at all.
 ///
 /// # Errors
 /// [`SnapshotError::NotEmpty`] when there is one already, others when a file fails.
@@ -249,6 +263,7 @@ pub fn restore(
     dir: &Path,
     _held: &DirLock,
     forget: &[&str],
+    anew: bool,
 ) -> Result<(), SnapshotError> {
     is_vacant(dir)?;
     let database = dir.join("lumos.db");
@@ -267,12 +282,24 @@ pub fn restore(
                 .map_err(SnapshotError::database("forgetting what ended"))?;
         }
     }
+    if anew {
+        connection
+            .execute(MARK, [REBUILDING])
+            .map_err(SnapshotError::database(
+                "marking the tables beside the ledger",
+            ))?;
+    }
     connection
         .close()
         .map_err(|(_, error)| SnapshotError::database("closing the copy")(error))?;
     seal(&unfinished)?;
     fs::rename(&unfinished, &database).map_err(at("writing", &database))?;
     durable::sync_dir(dir).map_err(at("writing", &database))
+}
+
+fn is_plain(name: &str) -> bool {
+    let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_';
+    name.starts_with(|c: char| c.is_ascii_lowercase()) && name.bytes().all(plain)
 }
 
 /// The tables of a snapshot that are carried over as they are, each with its columns.
@@ -291,6 +318,11 @@ pub(crate) fn tables(connection: &Connection) -> Result<Vec<(String, Vec<String>
     let mut tables: Vec<(String, Vec<String>)> = Vec::new();
     for row in rows {
         let (table, column): (String, String) = row.map_err(&read)?;
+        // They go into statements as they are.
+        if ![&table, &column].into_iter().all(|name| is_plain(name)) {
+            let problem = format!("a column is called `{table}.{column}`");
+            return Err(SnapshotError::damaged(problem));
+        }
         match tables.last_mut() {
             Some((last, columns)) if *last == table => columns.push(column),
             _ => tables.push((table, vec![column])),

@@ -61,11 +61,35 @@ pub(crate) async fn record(
     Ok(outcome.appended.map_or(0, |appended| appended.first))
 }
 
-/// Notes that the reader already said so: what follows in this hour is no further reading.
-pub(crate) fn seen(app: &App, who: &SignedIn, reading: Reading, about: &str) {
-    if let Actor::Person(person) | Actor::Service(person) = &who.caller.actor {
-        let key = (person.clone(), reading, about.to_owned());
-        app.readings.is_first(key, app.door.ports().clock.now());
+/// Records what a client says that it is about to read: the first of its kind in an hour, so that nobody makes the
+/// ledger grow by saying it. Only then is what follows no further reading. The entry; nothing for a repeated word.
+///
+/// # Errors
+/// When the reader may not read that, or nothing can be recorded.
+pub(crate) async fn declare(
+    app: &App,
+    who: &SignedIn,
+    reading: ReadingRecorded,
+    covers: (Reading, &str),
+) -> Result<Option<u64>, Problem> {
+    let (Actor::Person(person) | Actor::Service(person)) = &who.caller.actor else {
+        return Ok(None);
+    };
+    let now = app.door.ports().clock.now();
+    let key = (person.clone(), reading.reading, reading.about.clone());
+    if !app.readings.is_first(key.clone(), now) {
+        return Ok(None);
+    }
+    match record(app, who, reading).await {
+        Ok(entry) => {
+            let covered = (person.clone(), covers.0, covers.1.to_owned());
+            app.readings.is_first(covered, now);
+            Ok(Some(entry))
+        }
+        Err(problem) => {
+            app.readings.forget(&key);
+            Err(problem)
+        }
     }
 }
 

@@ -6,28 +6,28 @@ use std::{
 };
 
 use axum::http::StatusCode;
-use lumos_domain::id::TokenId;
+use lumos_domain::id::PersonId;
 
 use crate::problem::Problem;
 
-/// Streams that one session or token may have open.
-pub const EACH_MAX: usize = 32;
+/// Streams that one person or service may have open, with whatever credentials.
+pub const EACH_MAX: usize = 256;
 /// Streams that may be open in all.
 pub const ALL_MAX: usize = 1_024;
 
-/// The open streams, by the credential they were opened with.
+/// The open streams, by whose they are.
 #[derive(Debug, Clone, Default)]
-pub struct Streams(Arc<Mutex<BTreeMap<TokenId, usize>>>);
+pub struct Streams(Arc<Mutex<BTreeMap<PersonId, usize>>>);
 
 /// An open stream, counted until it is dropped.
 #[derive(Debug)]
 pub struct Place {
     streams: Streams,
-    credential: TokenId,
+    whose: PersonId,
 }
 
 impl Streams {
-    fn open(&self) -> MutexGuard<'_, BTreeMap<TokenId, usize>> {
+    fn open(&self) -> MutexGuard<'_, BTreeMap<PersonId, usize>> {
         // A count is whole after every step: a thread that broke left nothing half done.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -42,18 +42,18 @@ impl Streams {
     ///
     /// # Errors
     /// `too-many-streams`.
-    pub fn enter(&self, credential: &TokenId) -> Result<Place, Problem> {
+    pub fn enter(&self, whose: &PersonId) -> Result<Place, Problem> {
         let mut open = self.open();
-        let own = open.get(credential).copied().unwrap_or(0);
+        let own = open.get(whose).copied().unwrap_or(0);
         let refused = if own >= EACH_MAX {
-            format!("{EACH_MAX} streams are open with this credential; close some")
+            format!("{EACH_MAX} streams of yours are open; close some")
         } else if open.values().sum::<usize>() >= ALL_MAX {
             format!("{ALL_MAX} streams are open, which is all there are; try again later")
         } else {
-            open.insert(credential.clone(), own + 1);
+            open.insert(whose.clone(), own + 1);
             return Ok(Place {
                 streams: self.clone(),
-                credential: credential.clone(),
+                whose: whose.clone(),
             });
         };
         Err(Problem::new(
@@ -67,11 +67,11 @@ impl Streams {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut open = self.streams.open();
-        let left = open.get(&self.credential).map_or(0, |own| own - 1);
+        let left = open.get(&self.whose).map_or(0, |own| own - 1);
         if left == 0 {
-            open.remove(&self.credential);
+            open.remove(&self.whose);
         } else {
-            open.insert(self.credential.clone(), left);
+            open.insert(self.whose.clone(), left);
         }
     }
 }
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn nobody_takes_every_place() {
         let streams = Streams::default();
-        let id = |n: usize| format!("t{n}").parse::<TokenId>().unwrap();
+        let id = |n: usize| format!("t{n}").parse::<PersonId>().unwrap();
         let mut places: Vec<Place> = (0..EACH_MAX)
             .map(|_| streams.enter(&id(0)).unwrap())
             .collect();

@@ -6,11 +6,12 @@ use std::{path::Path, sync::Arc};
 use anyhow::{Context as _, Result};
 use lumos_connect::{ObjectAnchor, ObjectBlobs, ObjectError, Objects};
 use lumos_engine::{
-    notary::Turn,
+    notary::{NotaryError, Turn},
     ports::{Anchor, AnchorError, Blobs, PortError, Statement, Store, StoredEntry},
     secret,
 };
 use lumos_http::{Client, Egress};
+use lumos_ledger::{Checkpoint, note::Note};
 use lumos_store::{DirBlobs, DirLock, FileAnchor, PostgresSettings, PostgresStore, SqliteStore};
 
 use crate::{
@@ -267,7 +268,21 @@ async fn bring(file: &FileAnchor, anchor: &ObjectAnchor) -> Result<()> {
     let Some(checkpoint) = file.checkpoint()? else {
         return Ok(());
     };
-    if anchor.load().await?.is_none() {
+    if let Some(shared) = anchor.load().await? {
+        // Whoever put an older one there would have this server sign again what it signed already.
+        let size = |note: &[u8]| -> Result<u64> {
+            let note = Note::parse(note).context("reading an anchored checkpoint")?;
+            Ok(note.text().parse::<Checkpoint>()?.size())
+        };
+        let (published, anchored) = (size(&checkpoint)?, size(&shared.note)?);
+        if published > anchored {
+            return Err(NotaryError::OlderAnchor {
+                anchored,
+                published,
+            }
+            .into());
+        }
+    } else {
         match anchor.replace(None, &checkpoint).await {
             Ok(_) => tracing::warn!("the anchor was brought to the object store"),
             // Another server brought its own first; the ledger is compared with that one.

@@ -144,7 +144,7 @@ pub(super) fn of(parts: &Parts, head: &Head, asked: &Asked) -> Pack {
             origin: checkpoint.origin().to_owned(),
             size: checkpoint.size(),
             root: checkpoint.root().to_base64(),
-            signed_by: signers(&head.note),
+            signed_by: vec![checkpoint.origin().to_owned()],
         },
         unseen: unseen::of(parts, head, asked, period.as_ref(), &releases),
         not_kept: not_kept(),
@@ -164,15 +164,6 @@ fn line(parts: &Parts, entry: &crate::LedgerEntry) -> Line {
         by: parts.who(&entry.actor),
         receipt: parts::receipt(entry.index),
     }
-}
-
-/// The names on the signature lines of a note (C2SP signed-note): `— NAME BASE64`.
-fn signers(note: &str) -> Vec<String> {
-    let lines = note.lines().filter_map(|line| line.strip_prefix("— "));
-    lines
-        .filter_map(|line| line.split(' ').next())
-        .map(str::to_owned)
-        .collect()
 }
 
 fn not_kept() -> Vec<NotKept> {

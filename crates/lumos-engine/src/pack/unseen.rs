@@ -20,7 +20,7 @@ pub(super) fn of(
     releases: &[Dossier],
 ) -> Vec<Unseen> {
     let mut all = Vec::new();
-    all.extend(vouched(head));
+    all.push(vouched(head));
     all.extend(observed(parts, asked));
     all.extend(silent(parts, asked));
     for dossier in releases {
@@ -49,16 +49,14 @@ fn gap(gap: &str, what: String, entries: Vec<u64>) -> Unseen {
 }
 
 /// Whether anybody but the log signed the checkpoint.
-fn vouched(head: &Head) -> Option<Unseen> {
-    let lines = head.note.lines().filter(|line| line.starts_with("— "));
-    (lines.count() < 2).then(|| {
-        let what = format!(
-            "Nobody but the ledger's own key signed the checkpoint over {} entries: whoever holds that key could have \
-             written another history. A checkpoint kept from before, or a witness, would show it.",
-            head.checkpoint.size()
-        );
-        gap("not witnessed", what, Vec::new())
-    })
+fn vouched(head: &Head) -> Unseen {
+    let what = format!(
+        "Only the ledger's own signature under the checkpoint over {} entries was checked: whoever holds that key could \
+         have written another history. Other names on the checkpoint prove nothing here; verify them with their keys \
+         (`lumos ledger verify --policy`), or hold a checkpoint kept from before against the ledger.",
+        head.checkpoint.size()
+    );
+    gap("not witnessed", what, Vec::new())
 }
 
 /// Where denials were recorded and not applied.

@@ -2,12 +2,12 @@
 //! each time it is read. Kept in pieces, so that no statement is larger than one of them.
 
 use async_trait::async_trait;
-use deadpool_postgres::{ClientWrapper, Object, Pool};
+use deadpool_postgres::{ClientWrapper, Pool};
 use lumos_domain::id::Digest;
 use lumos_engine::ports::{Blobs, PortError};
 use tokio_postgres::types::ToSql;
 
-use super::{clamp, failure::Failure, select};
+use super::{Lent, clamp, failure::Failure, select};
 
 /// Bytes of a piece.
 const PIECE: usize = 1 << 20;
@@ -34,10 +34,10 @@ impl PostgresBlobs {
     }
 
     async fn write(&self, digest: &Digest, bytes: &[u8]) -> Result<(), Failure> {
-        let client = self.changes.get().await?;
-        let written = write(&client, digest, bytes).await;
-        if written.is_err() {
-            drop(Object::take(client));
+        let lent = Lent::new(self.changes.get().await?);
+        let written = write(lent.client()?, digest, bytes).await;
+        if written.is_ok() {
+            lent.give_back();
         }
         written
     }

@@ -46,8 +46,7 @@ impl PostgresStore {
         )
         .map_err(&write)?;
         if unfinished {
-            let mark = "INSERT INTO meta (key, value) VALUES ($1, 'unfinished')";
-            copy.execute(mark, [REBUILDING]).map_err(&write)?;
+            copy.execute(snapshot::MARK, [REBUILDING]).map_err(&write)?;
         }
         copy.execute_batch("COMMIT; PRAGMA journal_mode = DELETE")
             .map_err(&write)?;
@@ -56,12 +55,18 @@ impl PostgresStore {
     }
 
     /// Fills this empty database from the snapshot `file`, all of it or nothing but the rows of `forget`, and says what
-    /// its head is. Every entry is hashed again as the database gives it back, before it is committed.
+    /// its head is. Every entry is hashed again as the database gives it back, before it is committed. With `anew` the
+    /// tables beside the ledger must be made anew from it before anything is appended.
     ///
     /// # Errors
     /// [`SnapshotError::NotEmpty`] when it is not empty, others when the snapshot cannot be read, what comes back is
     /// not what was sent, or the database fails.
-    pub async fn load(&self, file: &Path, forget: &[&str]) -> Result<Frontier, SnapshotError> {
+    pub async fn load(
+        &self,
+        file: &Path,
+        forget: &[&str],
+        anew: bool,
+    ) -> Result<Frontier, SnapshotError> {
         let source = snapshot::open(file)?;
         let client = self.address.connect(Use::Copy).await?;
         let failed = |failure: Failure| failure.into_port(LOADING);
@@ -95,9 +100,8 @@ impl PostgresStore {
                 let problem = "the entries do not read back as they were sent";
                 return Err(Failure::Damaged(problem.to_owned()));
             }
-            if unfinished > 0 {
-                let mark = "INSERT INTO meta (key, value) VALUES ($1, 'unfinished')";
-                client.execute(mark, &[&REBUILDING]).await?;
+            if anew || unfinished > 0 {
+                client.execute(snapshot::MARK, &[&REBUILDING]).await?;
             }
             client.batch_execute("COMMIT").await?;
             Ok(frontier)

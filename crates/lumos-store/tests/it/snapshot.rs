@@ -66,7 +66,7 @@ async fn root(store: &dyn Store) -> (u64, Hash) {
 fn restore(file: &Path, dir: &Path, forget: &[&str]) -> Result<(), SnapshotError> {
     fs::create_dir_all(dir).unwrap();
     let held = DirLock::take(dir)?;
-    snapshot::restore(file, dir, &held, forget)
+    snapshot::restore(file, dir, &held, forget, false)
 }
 
 #[tokio::test]
@@ -151,6 +151,9 @@ async fn what_was_changed_in_a_snapshot_is_found() {
         "UPDATE sealed SET salt = zeroblob(32) WHERE value = 'name 10'",
         "UPDATE sealed SET salt = x'00' WHERE value = 'name 10'",
         "DROP TABLE sealed",
+        "CREATE TRIGGER t AFTER INSERT ON entries BEGIN DELETE FROM seen; END",
+        "CREATE VIEW v AS SELECT * FROM sealed",
+        "CREATE TABLE \"entries FROM PROGRAM 'id' --*/\" (\"1 AS a /*\" TEXT)",
     ] {
         let changed = dir.path().join("changed.db");
         fs::copy(&file, &changed).unwrap();
@@ -210,14 +213,14 @@ async fn real_postgres_and_sqlite_hold_the_same_ledger_either_way() {
 
     let name = cluster.database();
     let there = cluster.open(&name).await;
-    let loaded = there.load(&file, &[]).await.unwrap();
+    let loaded = there.load(&file, &[], false).await.unwrap();
     assert_eq!((loaded.size(), loaded.root()), root(&here).await);
     drop(there);
     let there = cluster.open(&name).await;
     assert_eq!(rows(&there).await, rows(&here).await);
     assert_eq!(check_whole(&there).await, loaded.size());
     assert!(matches!(
-        there.load(&file, &[]).await,
+        there.load(&file, &[], false).await,
         Err(SnapshotError::NotEmpty { .. })
     ));
     let after = append("c302", &[("model/b", 2)], &[]);
@@ -249,15 +252,15 @@ async fn real_postgres_takes_all_of_a_snapshot_or_nothing() {
     let changed = dir.path().join("changed.db");
     fs::copy(&file, &changed).unwrap();
     run(&changed, "UPDATE entries SET bytes = x'00' WHERE idx = 300");
-    assert!(there.load(&changed, &[]).await.is_err());
+    assert!(there.load(&changed, &[], false).await.is_err());
     fs::copy(&file, &changed).unwrap();
     run(&changed, "DROP TABLE logins");
     run(&changed, "CREATE TABLE logins (login TEXT, other TEXT)");
-    assert!(there.load(&changed, &[]).await.is_err());
+    assert!(there.load(&changed, &[], false).await.is_err());
     assert_eq!(root(&there).await.0, 0);
     assert!(rows(&there).await[0].is_empty());
     // And the whole one goes in afterwards.
-    there.load(&file, &[]).await.unwrap();
+    there.load(&file, &[], false).await.unwrap();
     assert_eq!(rows(&there).await, rows(&here).await);
 }
 

@@ -10,7 +10,7 @@ use axum::{
 };
 use futures::{Stream, stream};
 use jiff::{SignedDuration, Timestamp};
-use lumos_domain::{actor::Right, stream::Stream as Place};
+use lumos_domain::{actor::Right, stream::Stream as Place, words::Reading};
 use lumos_engine::{LedgerEntry, notary::Published, pick::Pick, ports::StoredEntry, reach::Reach};
 use serde::Deserialize;
 use tokio::sync::watch;
@@ -20,7 +20,7 @@ use crate::{
     app::{App, Query},
     auth::{SignedIn, still_signed_in},
     problem::Problem,
-    streams,
+    readings, streams,
 };
 
 /// Entries read at a time: what a reader who stands still keeps in memory.
@@ -31,6 +31,9 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const CHECKED: SignedDuration = SignedDuration::from_secs(1);
 /// How long a client waits before it comes back, if it asks the stream.
 const COME_BACK: Duration = Duration::from_secs(2);
+
+/// Entries that a reader asks for at once and that are still no reading in bulk: a tile of them.
+const BULK: u64 = 256;
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(follow))
@@ -83,7 +86,11 @@ async fn follow(
         None => size,
     };
     ahead(&app, next).await?;
-    let place = app.streams.enter(&who.credential)?;
+    let place = app.streams.enter(&who.person.person)?;
+    // Whoever comes back after a while is no news; whoever reads the ledger from its beginning is.
+    if size.saturating_sub(next) > BULK {
+        readings::note(&app, &who, Reading::Tiles, "entries, as a stream").await;
+    }
     let hello = Event::default()
         .retry(COME_BACK)
         .comment(format!("{size} entries under a signed checkpoint"));
@@ -97,7 +104,7 @@ async fn follow(
         named: !asked.unnamed,
         next,
         published,
-        waiting: VecDeque::from([hello]),
+        waiting: VecDeque::from([(next, hello)]),
         _place: place,
     };
     let events = stream::unfold(following, |mut following| async move {
@@ -169,8 +176,8 @@ struct Following {
     /// The next entry to read.
     next: u64,
     published: watch::Receiver<Published>,
-    /// What was read and not yet sent.
-    waiting: VecDeque<Event>,
+    /// What was read and not yet sent, each with the entry to read again if the reader's rights are looked at before.
+    waiting: VecDeque<(u64, Event)>,
     /// When the credential was last looked at.
     checked: Timestamp,
     _place: streams::Place,
@@ -183,10 +190,13 @@ impl Following {
             if *self.app.stop.borrow() {
                 return None;
             }
-            if let Some(event) = self.waiting.pop_front() {
-                // The reader may have stood still for an hour since this was read.
+            if let Some((index, event)) = self.waiting.pop_front() {
+                // The reader may have stood still for an hour since this was read, and may read less by now.
                 if self.now().duration_since(self.checked).abs() >= CHECKED {
                     self.check().await?;
+                    self.waiting.clear();
+                    self.next = index;
+                    continue;
                 }
                 return Some(event);
             }
@@ -216,6 +226,7 @@ impl Following {
             self.check().await?;
         }
         let mut skipped = None;
+        let first = self.next;
         for (entry, stored) in read.iter().zip(&stored) {
             if entry.index != self.next {
                 // Never met: a store that leaves entries out.
@@ -234,14 +245,15 @@ impl Following {
                     .ok()?;
             if wanted {
                 let event = self.shown(entry, stored)?;
-                self.waiting.push_back(event);
+                self.waiting.push_back((entry.index, event));
             }
             skipped = (!wanted).then_some(entry.index);
         }
         // An `id` without data moves the reader on without telling them anything.
         if let Some(index) = skipped {
-            self.waiting
-                .push_back(Event::default().id(index.to_string()));
+            let event = Event::default().id(index.to_string());
+            let again = self.waiting.back().map_or(first, |(last, _)| last + 1);
+            self.waiting.push_back((again, event));
         }
         (!read.is_empty()).then_some(())
     }

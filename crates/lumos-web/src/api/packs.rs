@@ -20,15 +20,15 @@ use lumos_engine::{
     pack::{self, Asked, File, Head, PackError, Source},
     ports::PortError,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::io::ReaderStream;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Answer, act::Act, ask, ledger, name};
+use super::{ask, ledger, name};
 use crate::{
-    app::{App, Path, Query},
+    app::{App, Json, Path, Query},
     auth::SignedIn,
     decisions,
     pack::page,
@@ -62,7 +62,8 @@ async fn of_release(
         version: name(&version)?,
     };
     let model = release.model.clone();
-    who.must(&app, Right::Read, Some(&model)).await?;
+    // It tells of the house, its systems and its people as well.
+    who.must(&app, Right::Read, None).await?;
     let about = format!("release {release}");
     archive(&app, &who, &Asked::Release { release }, about, Some(model)).await
 }
@@ -127,17 +128,27 @@ struct Declared {
     size: u64,
 }
 
-/// Say that you export or verify the ledger: it becomes an entry.
+/// What became of it.
+#[derive(Serialize, ToSchema)]
+struct Noted {
+    /// Ledger index of the entry; absent when you said the same within the hour.
+    entry: Option<u64>,
+}
+
+/// Say that you export or verify the ledger: it becomes an entry, the first time in an hour.
 #[utoipa::path(post, path = "/api/v1/readings", tag = "ledger", request_body = Declared,
-    responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
-async fn declare(Act(by, body): Act<Declared>) -> Answer {
+    responses((status = 200, body = Noted), (status = "4XX", body = Problem)))]
+async fn declare(
+    State(app): State<App>,
+    who: SignedIn,
+    Json(body): Json<Declared>,
+) -> Result<Json<Noted>, Problem> {
     let reading: Reading = body.reading.parse()?;
     if !matches!(reading, Reading::Export | Reading::Verification) {
         let detail = "a client declares `export` or `verification`; everything else is recorded by the server";
         return Err(Problem::bad("unknown-word", detail));
     }
-    by.who.must(&by.app, Right::Read, None).await?;
-    readings::seen(&by.app, &by.who, Reading::Tiles, ledger::TILES);
+    who.must(&app, Right::Read, None).await?;
     let recorded = ReadingRecorded {
         reading,
         about: "the ledger".to_owned(),
@@ -145,11 +156,9 @@ async fn declare(Act(by, body): Act<Declared>) -> Answer {
         size: body.size,
         digest: None,
     };
-    by.submit(
-        lumos_domain::command::Command::RecordReading(recorded),
-        Vec::new(),
-    )
-    .await
+    let covers = (Reading::Tiles, ledger::TILES);
+    let entry = readings::declare(&app, &who, recorded, covers).await?;
+    Ok(Json(Noted { entry }))
 }
 
 fn head(app: &App) -> Result<Head, Problem> {

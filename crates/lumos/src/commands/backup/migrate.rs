@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use lumos_engine::ports::Store as _;
+use lumos_engine::{ports::Store as _, runtime};
 use lumos_store::{
     DirBlobs, DirLock, FileAnchor, PostgresStore, SnapshotError, SqliteStore,
     snapshot::{self, Checked},
@@ -71,22 +71,27 @@ pub(crate) async fn migrate(common: &Common, out: Out) -> Result<Said> {
 
 /// Fills the database, or finds that an earlier attempt did.
 async fn load(store: &PostgresStore, copied: &Path, checked: &Checked) -> Result<()> {
-    match store.load(copied, &[]).await {
-        Ok(there) if there == checked.head => Ok(()),
+    match store.load(copied, &[], false).await {
+        Ok(there) if there == checked.head => {}
         Ok(_) => bail!("what was loaded has another root than what was read"),
-        Err(SnapshotError::NotEmpty { .. }) if store.frontier().await? == checked.head => Ok(()),
-        Err(error) => Err(error.into()),
+        Err(SnapshotError::NotEmpty { .. }) if store.frontier().await? == checked.head => {}
+        Err(error) => return Err(error.into()),
     }
+    // The server that had taken them does not run: its directory is ours.
+    runtime::let_go(store).await?;
+    Ok(())
 }
 
 /// Renames the database and the log that belongs to it.
 fn set_aside(data: &Path) -> Result<PathBuf> {
-    for rest in ["-wal", "-shm", ""] {
+    for rest in ["", "-wal", "-shm"] {
         let from = data.join(format!("{DATABASE}{rest}"));
         let to = data.join(format!("{MOVED}{rest}"));
         if from.exists() {
             fs::rename(&from, &to).with_context(|| format!("renaming `{}`", from.display()))?;
         }
     }
+    let sync = || fs::File::open(data)?.sync_all();
+    sync().with_context(|| format!("setting aside what is in `{}`", data.display()))?;
     Ok(data.join(MOVED))
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use lumos_engine::ports::Anchor;
+use lumos_engine::{ports::Anchor, runtime};
 use lumos_store::{DirBlobs, DirLock, snapshot};
 
 use super::{
@@ -22,8 +22,9 @@ use crate::{
     storage::{self, Beside, Storage},
 };
 
-/// Whoever was signed in when the backup was made may have signed out since.
-const FORGOTTEN: &[&str] = &["open_sessions"];
+/// What is not restored. Whoever was signed in when the backup was made may have signed out since. And what was signed
+/// last is what the anchor says, not what several servers told each other then.
+const FORGOTTEN: &[&str] = &["open_sessions", "signing"];
 
 /// Makes the ledger that the settings name from the backup in `from`. `held` is a checkpoint from elsewhere, to begin
 /// with where the anchor was lost.
@@ -66,6 +67,8 @@ pub(crate) async fn restore(
         let replaced = anchor.replace(None, &begin.note).await;
         replaced.context("beginning an anchor")?;
     }
+    // Whoever wrote the backup could have written anything into the tables beside the ledger: the first start makes them
+    // anew from what was hashed.
     let blobs = fill((&settings, &beside), (&data, &held_data), from).await?;
     let sentence = format!(
         "{} entries and {} blobs are restored, behind the checkpoint at {}\nroot {}\n\
@@ -80,6 +83,13 @@ pub(crate) async fn restore(
         "size": checked.head.size(), "root": about.root, "anchored": signed.size(), "blobs": blobs,
     });
     out.tell(&sentence, &value);
+    if blobs.count < about.blobs.count {
+        eprintln!(
+            "the backup had {} blobs, {} are there: the rest is missing from it",
+            about.blobs.count, blobs.count
+        );
+        return Ok(Said::No);
+    }
     Ok(blobs.said())
 }
 
@@ -143,11 +153,12 @@ async fn fill(
     let (database, blobs) = (from.join(DATABASE), DirBlobs::of(from));
     let Some(postgres) = &settings.postgres else {
         let copied = copy(&blobs, &DirBlobs::open(data)?).await?;
-        snapshot::restore(&database, data, held, FORGOTTEN)?;
+        snapshot::restore(&database, data, held, FORGOTTEN, true)?;
         return Ok(copied);
     };
     let store = Storage::postgres(postgres, &storage::schema()).await?;
     let copied = copy(&blobs, &*beside.blobs(&store)).await?;
-    store.load(&database, FORGOTTEN).await?;
+    store.load(&database, FORGOTTEN, true).await?;
+    runtime::let_go(&store).await?;
     Ok(copied)
 }

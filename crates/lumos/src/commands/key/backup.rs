@@ -156,7 +156,12 @@ pub(super) fn restore(
                 "restoring keys: `{}` is there already, and is another key",
                 path.display()
             ),
-            Err(_) => missing.push((path, text)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                missing.push((path, text));
+            }
+            Err(error) => {
+                return Err(error).with_context(|| format!("reading `{}`", path.display()));
+            }
         }
     }
     fs::create_dir_all(&folder).with_context(|| format!("making `{}`", folder.display()))?;
