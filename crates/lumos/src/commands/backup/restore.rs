@@ -83,14 +83,16 @@ pub(crate) async fn restore(
         "size": checked.head.size(), "root": about.root, "anchored": signed.size(), "blobs": blobs,
     });
     out.tell(&sentence, &value);
-    if blobs.count < about.blobs.count {
+    let said = blobs.said();
+    let found = blobs.count + blobs.damaged.len() as u64;
+    if found < about.blobs.count {
         eprintln!(
-            "the backup had {} blobs, {} are there: the rest is missing from it",
-            about.blobs.count, blobs.count
+            "the backup had {} blobs, {found} are there: the rest is missing from it",
+            about.blobs.count
         );
         return Ok(Said::No);
     }
-    Ok(blobs.said())
+    Ok(said)
 }
 
 /// What a backup says of itself.
