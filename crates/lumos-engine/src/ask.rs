@@ -120,6 +120,20 @@ impl Question {
 /// From the entries of certain types up to the end of a period to the answer.
 type Answer = fn(&[LedgerEntry], &Period) -> Table;
 
+/// A row for each entry inside the period that means one.
+fn listed(
+    columns: &'static [&'static str],
+    entries: &[LedgerEntry],
+    period: &Period,
+    row: fn(&LedgerEntry) -> Option<Vec<Cell>>,
+) -> Table {
+    let inside = entries.iter().filter(|entry| period.holds(entry));
+    Table {
+        columns,
+        rows: inside.filter_map(row).collect(),
+    }
+}
+
 /// Not a question.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no question; ask who, changes, refused, bypass, reads or erased")]

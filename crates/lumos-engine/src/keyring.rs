@@ -297,8 +297,7 @@ impl KeyRing {
     /// # Errors
     /// When it is none.
     pub async fn own(&self, bytes: &[u8]) -> Result<Checkpoint, KeyError> {
-        let note = Note::parse(bytes).map_err(checkpoint::Error::from)?;
-        let stated: Checkpoint = note.text().parse()?;
+        let stated = Checkpoint::stated(bytes)?;
         let mut held = self.held.lock().await;
         // Another replica may have changed keys and signed with the new one since.
         held.read(&*self.store).await?;

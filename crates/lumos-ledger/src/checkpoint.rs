@@ -95,6 +95,14 @@ impl Checkpoint {
         Ok(Note::new(text, vec![signature])?)
     }
 
+    /// What a signed checkpoint says, whoever signed it: for those who will have it checked, or know that it was.
+    ///
+    /// # Errors
+    /// [`Error::Note`] or [`Error::Malformed`].
+    pub fn stated(bytes: &[u8]) -> Result<Self, Error> {
+        Note::parse(bytes)?.text().parse()
+    }
+
     /// Reads a signed checkpoint and checks its signatures against the keys one trusts. One of them
     /// must be the log's own Ed25519 key, whose name is the checkpoint's origin; trusting a witness
     /// alone is not enough.

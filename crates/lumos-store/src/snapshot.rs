@@ -12,7 +12,7 @@ use lumos_engine::ports::PortError;
 use lumos_ledger::{Frontier, tree};
 use rusqlite::{Connection, OpenFlags};
 
-use crate::{DirLock, OpenError, durable};
+use crate::{DirLock, OpenError, durable, rebuild::is_plain};
 
 /// Tables that are not carried over as they are: each store has its own notes of its schema in `meta`, and the one
 /// row of the head is replaced.
@@ -295,11 +295,6 @@ pub fn restore(
     seal(&unfinished)?;
     fs::rename(&unfinished, &database).map_err(at("writing", &database))?;
     durable::sync_dir(dir).map_err(at("writing", &database))
-}
-
-fn is_plain(name: &str) -> bool {
-    let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_';
-    name.starts_with(|c: char| c.is_ascii_lowercase()) && name.bytes().all(plain)
 }
 
 /// The tables of a snapshot that are carried over as they are, each with its columns.

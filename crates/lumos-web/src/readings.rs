@@ -1,7 +1,10 @@
 //! Reading in bulk is itself an entry (45 CFR 164.312(b)): evidence packs, exports, verifications, answers that name
 //! people. A page view is none. Which is which, and why, is decision 17.
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
 
 use jiff::Timestamp;
 use lumos_domain::{
@@ -26,20 +29,42 @@ const WINDOW_S: i64 = 3_600;
 #[derive(Debug, Default)]
 pub struct Readings(Mutex<BTreeMap<(PersonId, Reading, String), i64>>);
 
-impl Readings {
-    /// Whether this is the first of its kind in the hour; it is noted.
-    fn is_first(&self, key: (PersonId, Reading, String), now: Timestamp) -> bool {
-        let hour = now.as_second().div_euclid(WINDOW_S);
-        let Ok(mut seen) = self.0.lock() else {
-            return true;
-        };
-        seen.retain(|_, at| *at == hour);
-        seen.insert(key, hour).is_none()
-    }
+/// The first reading of its kind in an hour. Unless it is kept, it is forgotten when it is dropped: what was not recorded,
+/// because nothing could be written or the reader went away, is still to be recorded.
+struct First<'a> {
+    readings: &'a Readings,
+    key: Option<(PersonId, Reading, String)>,
+}
 
-    fn forget(&self, key: &(PersonId, Reading, String)) {
-        if let Ok(mut seen) = self.0.lock() {
-            seen.remove(key);
+impl Readings {
+    /// Takes note of a reading, if it is the first of its kind in the hour.
+    fn first(&self, key: (PersonId, Reading, String), now: Timestamp) -> Option<First<'_>> {
+        let hour = now.as_second().div_euclid(WINDOW_S);
+        // A map is whole after every step: a thread that broke left nothing half done.
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.retain(|_, at| *at == hour);
+        let is_first = seen.insert(key.clone(), hour).is_none();
+        // Made only if it is the first: dropped, it would forget the reading that was.
+        is_first.then(|| First {
+            readings: self,
+            key: Some(key),
+        })
+    }
+}
+
+impl First<'_> {
+    fn keep(mut self) {
+        self.key = None;
+    }
+}
+
+impl Drop for First<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = &self.key {
+            let seen = &self.readings.0;
+            seen.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(key);
         }
     }
 }
@@ -61,8 +86,29 @@ pub(crate) async fn record(
     Ok(outcome.appended.map_or(0, |appended| appended.first))
 }
 
-/// Records what a client says that it is about to read: the first of its kind in an hour, so that nobody makes the
-/// ledger grow by saying it. Only then is what follows no further reading. The entry; nothing for a repeated word.
+/// Records a reading that is many requests, an answer to one, or what a client says that it is about to read: the first of
+/// its kind in an hour, so that nobody makes the ledger grow by reading. The entry; nothing for a repeated one.
+///
+/// # Errors
+/// When the reader may not read that, or nothing can be recorded.
+async fn once_an_hour(
+    app: &App,
+    who: &SignedIn,
+    reading: ReadingRecorded,
+) -> Result<Option<u64>, Problem> {
+    let (Actor::Person(person) | Actor::Service(person)) = &who.caller.actor else {
+        return Ok(None);
+    };
+    let key = (person.clone(), reading.reading, reading.about.clone());
+    let Some(first) = app.readings.first(key, app.door.ports().clock.now()) else {
+        return Ok(None);
+    };
+    let entry = record(app, who, reading).await?;
+    first.keep();
+    Ok(Some(entry))
+}
+
+/// Records what a client declares; only then what it covers is no further reading.
 ///
 /// # Errors
 /// When the reader may not read that, or nothing can be recorded.
@@ -70,42 +116,20 @@ pub(crate) async fn declare(
     app: &App,
     who: &SignedIn,
     reading: ReadingRecorded,
-    covers: (Reading, &str),
+    (kind, about): (Reading, &str),
 ) -> Result<Option<u64>, Problem> {
-    let (Actor::Person(person) | Actor::Service(person)) = &who.caller.actor else {
-        return Ok(None);
-    };
-    let now = app.door.ports().clock.now();
-    let key = (person.clone(), reading.reading, reading.about.clone());
-    if !app.readings.is_first(key.clone(), now) {
-        return Ok(None);
+    let entry = once_an_hour(app, who, reading).await?;
+    if entry.is_some() {
+        let key = (who.person.person.clone(), kind, about.to_owned());
+        let covered = app.readings.first(key, app.door.ports().clock.now());
+        covered.into_iter().for_each(First::keep);
     }
-    match record(app, who, reading).await {
-        Ok(entry) => {
-            let covered = (person.clone(), covers.0, covers.1.to_owned());
-            app.readings.is_first(covered, now);
-            Ok(Some(entry))
-        }
-        Err(problem) => {
-            app.readings.forget(&key);
-            Err(problem)
-        }
-    }
+    Ok(entry)
 }
 
-/// Records a reading that is many requests, or an answer to one: the first of its kind in an hour. What is read stays
-/// readable where nothing can be written, above all the proof of the ledger: then the log says that it is not recorded.
+/// Records a reading that goes on whatever happens: what is read stays readable where nothing can be written, above all
+/// the proof of the ledger. Then the log says that it is not recorded.
 pub(crate) async fn note(app: &App, who: &SignedIn, reading: Reading, about: &str) {
-    let (Actor::Person(person) | Actor::Service(person)) = &who.caller.actor else {
-        return;
-    };
-    let key = (person.clone(), reading, about.to_owned());
-    if !app
-        .readings
-        .is_first(key.clone(), app.door.ports().clock.now())
-    {
-        return;
-    }
     let recorded = ReadingRecorded {
         reading,
         about: about.to_owned(),
@@ -113,12 +137,35 @@ pub(crate) async fn note(app: &App, who: &SignedIn, reading: Reading, about: &st
         size: app.published.borrow().size,
         digest: None,
     };
-    if let Err(problem) = record(app, who, recorded).await {
-        app.readings.forget(&key);
+    if let Err(problem) = once_an_hour(app, who, recorded).await {
         tracing::error!(
             code = problem.code,
             reading = reading.as_str(),
             "something was read and it could not be recorded"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_recorded_is_still_to_be_recorded() {
+        let readings = Readings::default();
+        let key = |about: &str| {
+            let person: PersonId = "p-1".parse().unwrap();
+            (person, Reading::Tiles, about.to_owned())
+        };
+        let noon: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+        // Its reader went away before it was written.
+        drop(readings.first(key("entries"), noon).unwrap());
+        readings.first(key("entries"), noon).unwrap().keep();
+        // Said again, twice: it is not forgotten by being asked.
+        assert!(readings.first(key("entries"), noon).is_none());
+        assert!(readings.first(key("entries"), noon).is_none());
+        assert!(readings.first(key("names"), noon).is_some());
+        let later = noon + jiff::SignedDuration::from_hours(1);
+        assert!(readings.first(key("entries"), later).is_some());
     }
 }

@@ -11,7 +11,7 @@ use lumos_engine::{
     secret,
 };
 use lumos_http::{Client, Egress};
-use lumos_ledger::{Checkpoint, note::Note};
+use lumos_ledger::Checkpoint;
 use lumos_store::{DirBlobs, DirLock, FileAnchor, PostgresSettings, PostgresStore, SqliteStore};
 
 use crate::{
@@ -269,18 +269,20 @@ async fn bring(file: &FileAnchor, anchor: &ObjectAnchor) -> Result<()> {
         return Ok(());
     };
     if let Some(shared) = anchor.load().await? {
-        // Whoever put an older one there would have this server sign again what it signed already.
-        let size = |note: &[u8]| -> Result<u64> {
-            let note = Note::parse(note).context("reading an anchored checkpoint")?;
-            Ok(note.text().parse::<Checkpoint>()?.size())
-        };
-        let (published, anchored) = (size(&checkpoint)?, size(&shared.note)?);
+        let stated =
+            |note: &[u8]| Checkpoint::stated(note).context("reading an anchored checkpoint");
+        let (ours, theirs) = (stated(&checkpoint)?, stated(&shared.note)?);
+        let (published, anchored) = (ours.size(), theirs.size());
+        // Whoever put an older one there, or another, would have this server sign again what it signed already.
         if published > anchored {
             return Err(NotaryError::OlderAnchor {
                 anchored,
                 published,
             }
             .into());
+        }
+        if published == anchored && ours.root() != theirs.root() {
+            return Err(NotaryError::Against { anchored }.into());
         }
     } else {
         match anchor.replace(None, &checkpoint).await {

@@ -2,7 +2,7 @@
 
 use lumos_domain::{event::Event, stream::Stream};
 
-use super::{Cell, Period, Table};
+use super::{Cell, Period, Table, listed};
 use crate::record::LedgerEntry;
 
 pub(super) const KINDS: &[&str] = &[
@@ -18,11 +18,7 @@ pub(super) const KINDS: &[&str] = &[
 const COLUMNS: &[&str] = &["when", "entry", "what", "of", "by", "until"];
 
 pub(super) fn answer(entries: &[LedgerEntry], period: &Period) -> Table {
-    let inside = entries.iter().filter(|entry| period.holds(entry));
-    Table {
-        columns: COLUMNS,
-        rows: inside.filter_map(row).collect(),
-    }
+    listed(COLUMNS, entries, period, row)
 }
 
 fn row(entry: &LedgerEntry) -> Option<Vec<Cell>> {

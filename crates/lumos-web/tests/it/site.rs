@@ -2,10 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, atomic::AtomicU64},
 };
 
 use axum::{
@@ -13,7 +10,6 @@ use axum::{
     body::{Body, to_bytes},
     http::{Request, StatusCode, header},
 };
-use jiff::Timestamp;
 use lumos_domain::{
     actor::{Actor, Caller, Grant, OwnAgent, Right, Scope},
     command::Command,
@@ -31,13 +27,8 @@ use lumos_domain::{
 };
 use lumos_enforce::dsse::StatementSigner;
 use lumos_engine::{
-    Door, Request as Asked,
-    key::ServerKey,
-    notary::Published,
-    ports::{Clock, Entropy, Ports},
-    runtime,
-    secret::Sealer,
-    views,
+    Door, Request as Asked, key::ServerKey, notary::Published, ports::Ports, runtime,
+    secret::Sealer, views,
 };
 use lumos_ledger::{Checkpoint, NoteSigner};
 use lumos_store::{DirBlobs, SqliteStore};
@@ -53,7 +44,10 @@ use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 use tower::ServiceExt as _;
 
+mod inputs;
 mod ring;
+
+use inputs::{Counted, SetClock};
 
 pub(crate) const ORIGIN: &str = "ledger.acme.example";
 pub(crate) const FIRST_PASSWORD: &str = "the first password";
@@ -66,34 +60,6 @@ const LIMITS: Limits = Limits {
     kept: jiff::SignedDuration::from_hours(48),
     open: true,
 };
-
-/// Goes when it is told to.
-pub(crate) struct SetClock(Mutex<Timestamp>);
-
-impl SetClock {
-    pub(crate) fn forward(&self, hours: i64) {
-        *self.0.lock().unwrap() += jiff::SignedDuration::from_hours(hours);
-    }
-}
-
-impl Clock for SetClock {
-    fn now(&self) -> Timestamp {
-        *self.0.lock().unwrap()
-    }
-}
-
-/// Counted, so that every run is the same; unique, which is what ids need.
-struct Counted(AtomicU64);
-
-impl Entropy for Counted {
-    fn fill(&self, bytes: &mut [u8]) {
-        for chunk in bytes.chunks_mut(32) {
-            let n = self.0.fetch_add(1, Ordering::Relaxed);
-            let digest = Digest::of(&n.to_be_bytes());
-            chunk.copy_from_slice(&digest.as_bytes()[..chunk.len()]);
-        }
-    }
-}
 
 /// The site, with one release under review.
 pub(crate) struct Site {

@@ -9,7 +9,7 @@ use std::{fs, io::Read as _, path::Path};
 use anyhow::{Context as _, Result};
 use lumos_domain::id::Digest;
 use lumos_engine::{notary::NotaryError, ports::Blobs};
-use lumos_ledger::{Checkpoint, note::Note};
+use lumos_ledger::Checkpoint;
 use lumos_store::snapshot::Checked;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -105,12 +105,6 @@ async fn copy(from: &dyn Blobs, to: &dyn Blobs) -> Result<Copied> {
             copied.bytes += length;
         }
     }
-}
-
-/// What a checkpoint says, without looking at who signed it: the start of a server does.
-fn claimed(note: &[u8]) -> Result<Checkpoint> {
-    let note = Note::parse(note)?;
-    Ok(note.text().parse()?)
 }
 
 /// Refuses what is older than `checkpoint`, or another history. `checked` was asked about its size.

@@ -10,8 +10,8 @@ use lumos_domain::id::Digest;
 use serde_json::Value;
 
 use crate::{
-    foreign::{go, printed},
-    world::{Said, World, copy, program, promoted, run},
+    foreign::{go, in_shell, printed},
+    world::{Said, World, copy, promoted},
 };
 
 const SUMS: &str = "SHA256SUMS";
@@ -348,14 +348,7 @@ async fn as_printed(world: &World, folder: &str, vkey: &str) -> Said {
     let script = blocks
         .join("\n")
         .replace("'<name>+<id>+<key>'", &format!("'{vkey}'"));
-    let mut shell = program("/bin/sh");
-    shell
-        .args(["-ec", &script])
-        .current_dir(world.path(folder))
-        .env_clear()
-        .env("HOME", world.path(""))
-        .env("PATH", "/usr/bin:/bin");
-    run(&mut shell, "").await
+    in_shell(world, folder, &script).await
 }
 
 #[tokio::test]

@@ -53,9 +53,14 @@ async fn as_printed(world: &World, folder: &str, vkey: &str) -> Said {
     let script = blocks.join("\n").replace(blank, &format!("'{vkey}'"));
     let script = script.replace("OLDER=checkpoint\n", "OLDER=../older\n");
     assert!(script.contains("OLDER=../older"));
+    in_shell(world, folder, &script).await
+}
+
+/// Runs a script in a folder of the world, as somebody with nothing but the tools of the system.
+pub(crate) async fn in_shell(world: &World, folder: &str, script: &str) -> Said {
     let mut shell = program("/bin/sh");
     shell
-        .args(["-ec", &script])
+        .args(["-ec", script])
         .current_dir(world.path(folder))
         .env_clear()
         .env("HOME", world.path(""))

@@ -8,12 +8,13 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use lumos_engine::{ports::Store as _, runtime};
+use lumos_ledger::Checkpoint;
 use lumos_store::{
     DirBlobs, DirLock, FileAnchor, PostgresStore, SnapshotError, SqliteStore,
     snapshot::{self, Checked},
 };
 
-use super::{DATABASE, claimed, continues, copy};
+use super::{DATABASE, continues, copy};
 use crate::{
     cli::Common,
     commands::{Out, Said},
@@ -46,7 +47,7 @@ pub(crate) async fn migrate(common: &Common, out: Out) -> Result<Said> {
     SqliteStore::snapshot(&data, &copied)?;
     let note = FileAnchor::beside(&data)?.checkpoint()?;
     let note = note.context("reading the anchor: there is none, so what was signed is unknown")?;
-    let signed = claimed(&note).context("reading the anchored checkpoint")?;
+    let signed = Checkpoint::stated(&note).context("reading the anchored checkpoint")?;
     let checked = snapshot::check(&copied, signed.size())?;
     continues(&checked, &signed)?;
 

@@ -8,11 +8,11 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use lumos_engine::{ports::Anchor, runtime};
+use lumos_ledger::Checkpoint;
 use lumos_store::{DirBlobs, DirLock, snapshot};
 
 use super::{
-    ABOUT, ABOUT_MAX, About, CHECKPOINT, Copied, DATABASE, FORMAT, claimed, continues, copy,
-    digest_of,
+    ABOUT, ABOUT_MAX, About, CHECKPOINT, Copied, DATABASE, FORMAT, continues, copy, digest_of,
 };
 use crate::{
     cli::Common,
@@ -59,7 +59,7 @@ pub(crate) async fn restore(
     let beside = Beside::of(&settings)?;
     let anchor = beside.anchor(&data).await?;
     let begin = beginning(&*anchor, from, held).await?;
-    let signed = claimed(&begin.note).context("reading the checkpoint")?;
+    let signed = Checkpoint::stated(&begin.note).context("reading the checkpoint")?;
     let checked = snapshot::check(&database, signed.size())?;
     continues(&checked, &signed)?;
     if begin.is_new {

@@ -15,7 +15,7 @@ use lumos_store::{
     snapshot::{self, Checked},
 };
 
-use super::{ABOUT, About, CHECKPOINT, DATABASE, FORMAT, claimed, continues, copy, digest_of};
+use super::{ABOUT, About, CHECKPOINT, DATABASE, FORMAT, continues, copy, digest_of};
 use crate::{
     cli::Common,
     commands::{Out, Said},
@@ -86,7 +86,7 @@ async fn snapshot(settings: &Settings, file: &Path) -> Result<Arc<dyn Blobs>> {
 
 /// Reads the copy back, and holds it against what was signed.
 fn check(database: &Path, anchored: Option<&[u8]>) -> Result<Checked> {
-    let signed = anchored.map(claimed).transpose();
+    let signed = anchored.map(Checkpoint::stated).transpose();
     let signed = signed.context("reading the anchored checkpoint")?;
     let checked = snapshot::check(database, signed.as_ref().map_or(0, Checkpoint::size))?;
     if let Some(signed) = &signed {

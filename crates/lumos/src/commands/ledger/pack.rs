@@ -19,7 +19,7 @@ use serde_json::json;
 
 use super::{
     trust,
-    verify::{Trusted, read},
+    verify::{Trusted, read, vkeys},
 };
 use crate::{
     cli::Verify,
@@ -58,7 +58,7 @@ pub(super) fn verify(asked: &Verify, dir: &Path, out: Out) -> Result<Said> {
              `lumos ledger verify --since FILE`, or with its export"
         );
     }
-    let trusted = Trusted::of(asked, || own_keys(dir))?;
+    let trusted = Trusted::of(asked, || vkeys(dir))?;
     let found = files(dir)?;
     let mut findings = Findings::default();
     listed(dir, &found, &mut findings)?;
@@ -161,12 +161,6 @@ fn listed(dir: &Path, found: &BTreeSet<String>, findings: &mut Findings) -> Resu
     Ok(())
 }
 
-/// The keys that the pack states itself.
-fn own_keys(dir: &Path) -> Result<Vec<String>> {
-    let vkeys = String::from_utf8(read(&dir.join("vkeys"))?).context("reading `vkeys`")?;
-    Ok(vkeys.lines().map(str::to_owned).collect())
-}
-
 /// The head of the ledger in the pack, if a trusted key signed it.
 fn head(dir: &Path, trusted: &Trusted) -> Result<Head> {
     let note = read(&dir.join("checkpoint"))?;
@@ -176,7 +170,7 @@ fn head(dir: &Path, trusted: &Trusted) -> Result<Head> {
     }
     // While a key is changed two of them sign, and the caller may know one: the other one counts for nothing, but stands
     // in the pack.
-    let stated = own_keys(dir).unwrap_or_default();
+    let stated = vkeys(dir).unwrap_or_default();
     let known = trust::candidates(&trusted.keys, &stated);
     Ok(Head::open(&note, &known)?)
 }

@@ -299,13 +299,16 @@ fn range(report: &Report, policy: &TlogPolicy, since: &[Since]) -> Anchored {
     anchored(policy, &opened)
 }
 
+/// The keys that stand in a folder, an export or a pack.
+pub(super) fn vkeys(dir: &Path) -> Result<Vec<String>> {
+    let vkeys = String::from_utf8(read(&dir.join("vkeys"))?).context("reading `vkeys`")?;
+    Ok(vkeys.lines().map(str::to_owned).collect())
+}
+
 /// The keys that the other side names itself.
 fn own_keys(target: &Target, handle: &Handle) -> Result<Vec<String>> {
     match target {
-        Target::Export(dir) => {
-            let vkeys = String::from_utf8(read(&dir.join("vkeys"))?).context("reading `vkeys`")?;
-            Ok(vkeys.lines().map(str::to_owned).collect())
-        }
+        Target::Export(dir) => vkeys(dir),
         Target::Live(live) => {
             let trust = handle.block_on(live.remote.get("/api/v1/trust"))?;
             let keys = trust["vkeys"].as_array().into_iter().flatten();
