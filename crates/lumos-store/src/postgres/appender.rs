@@ -25,7 +25,8 @@ use super::{
     head,
     pipeline::in_order,
     plan::{Ledger, Verdict},
-    rows, safety,
+    rows::{self, Columns},
+    safety,
 };
 use crate::{OpenError, ready::Ready};
 
@@ -197,20 +198,28 @@ impl Appender {
                 },
             });
         }
-        if care == Care::Hope && !writes.is_empty() {
-            let written = rows::write(client, &writes, &self.kinds).await;
-            written.map_err(|failure| match failure {
-                failure if failure.is_fatal() => failure,
-                _ => Failure::Again,
-            })?;
-        }
+        let unwritten = match care {
+            Care::Hope => Columns::of(&writes, &self.kinds),
+            Care::Savepoints => Columns::default(),
+        };
         let leaves: Vec<Hash> = writes
             .iter()
             .flat_map(|(append, _)| leaves(append))
             .collect();
-        if !leaves.is_empty() {
-            rows::finish(client, before, &ledger.frontier, &leaves).await?;
-        } else if self.unknown {
+        let write = async {
+            let mut sending = rows::write(client, &unwritten).await?;
+            if !leaves.is_empty() {
+                let finish = rows::finish(client, before, &ledger.frontier, &leaves);
+                sending.extend(finish.await?);
+            }
+            in_order(sending).await.into_iter().collect()
+        };
+        let written: Result<(), Failure> = write.await;
+        written.map_err(|failure| match failure {
+            failure if care == Care::Savepoints || failure.is_fatal() => failure,
+            _ => Failure::Again,
+        })?;
+        if leaves.is_empty() && self.unknown {
             client.batch_execute(TOUCH).await?;
         }
         self.commit(client).await?;
@@ -240,7 +249,12 @@ impl Appender {
     /// Writes one append in a savepoint; its own failure leaves what was written before it alone.
     async fn carefully(&self, client: &ClientWrapper, write: (&Ready, u64)) -> Result<(), Failure> {
         client.batch_execute("SAVEPOINT job").await?;
-        match rows::write(client, &[write], &self.kinds).await {
+        let columns = Columns::of(&[write], &self.kinds);
+        let written = async {
+            let sending = rows::write(client, &columns).await?;
+            in_order(sending).await.into_iter().collect()
+        };
+        match written.await {
             Ok(()) => Ok(client.batch_execute("RELEASE job").await?),
             Err(failure) if failure.is_fatal() => Err(failure),
             Err(failure) => {

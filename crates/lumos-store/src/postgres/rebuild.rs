@@ -4,7 +4,10 @@
 use deadpool_postgres::ClientWrapper;
 use lumos_engine::ports::{PortError, Statement, Store as _, StoredEntry};
 
-use super::{PostgresStore, clamp, connect::Use, failure::Failure, head, pipeline::in_order, rows};
+use super::{
+    PostgresStore, clamp, connect::Use, failure::Failure, gather::gather, head, pipeline::in_order,
+    rows,
+};
 use crate::rebuild::may_be_wiped;
 
 const DOING: &str = "rebuilding the tables beside the ledger";
@@ -83,10 +86,12 @@ async fn wipe(client: &ClientWrapper, tables: &[&str]) -> Result<(), Failure> {
 async fn replay(client: &ClientWrapper, entries: &[(i64, Vec<Statement>)]) -> Result<(), Failure> {
     client.batch_execute("BEGIN").await?;
     let mut sending = Vec::new();
-    for (index, statements) in entries {
-        for statement in statements {
-            sending.push(rows::project(client, statement, *index).await?);
-        }
+    let projections = entries.iter().flat_map(|(index, statements)| {
+        let of = statements.iter();
+        of.map(move |statement| (statement, *index))
+    });
+    for heap in gather(projections) {
+        sending.push(rows::project(client, heap).await?);
     }
     in_order(sending)
         .await

@@ -1,5 +1,5 @@
 //! The rows of appends that were judged: those of the ledger in one statement for each table, then what projections
-//! make of each entry, all on the wire at once.
+//! make of the entries, then the new head and a look at what was written, all on the wire at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,13 +7,14 @@ use deadpool_postgres::ClientWrapper;
 use lumos_domain::seal::Sealed;
 use lumos_engine::ports::{AppendError, PortError, Statement};
 use lumos_ledger::{Frontier, Hash, tree};
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::{
     clamp,
     failure::Failure,
+    gather::{Heap, gather},
     head,
-    pipeline::{Sent, in_order},
+    pipeline::Sent,
     value,
 };
 use crate::ready::Ready;
@@ -32,45 +33,58 @@ const KINDS: &str = "INSERT INTO kinds (kind) SELECT unnest($1::text[]) ON CONFL
 const WRITTEN: &str = "SELECT bytes, leaf FROM entries WHERE idx >= $1 ORDER BY idx";
 
 /// A statement on its way, which says how it failed.
-type Sending<'a> = Sent<'a, Result<(), Failure>>;
+pub(super) type Sending<'a> = Sent<'a, Result<(), Failure>>;
 
 type Params<'a> = Vec<&'a (dyn ToSql + Sync)>;
 
-/// The columns of some appends, each of which begins at an index.
+/// Some appends behind one another, each of which begins at an index, as the columns of their rows.
 #[derive(Default)]
-struct Columns<'a> {
+pub(super) struct Columns<'a> {
+    leases: Vec<&'a Statement>,
+    command: Vec<&'a str>,
+    first: Vec<i64>,
+    count: Vec<i64>,
     index: Vec<i64>,
     stream: Vec<&'a str>,
     version: Vec<i64>,
     kind: Vec<&'a str>,
     bytes: Vec<&'a [u8]>,
     leaf: Vec<&'a [u8]>,
-    streams: BTreeMap<&'a str, i64>,
-    command: Vec<&'a str>,
-    first: Vec<i64>,
-    count: Vec<i64>,
+    /// The streams that were continued, and the version that each has now.
+    continued: Vec<&'a str>,
+    continued_to: Vec<i64>,
+    /// Event types that may be new.
+    kinds: Vec<&'a str>,
     commitment: Vec<String>,
     salt: Vec<&'a [u8]>,
     value: Vec<&'a str>,
     erased: Vec<String>,
+    projections: Vec<(&'a Statement, i64)>,
 }
 
 impl<'a> Columns<'a> {
-    fn of(writes: &[(&'a Ready, u64)]) -> Self {
-        let mut all = Self::default();
+    /// `known` are event types that the database has.
+    pub(super) fn of(writes: &[(&'a Ready, u64)], known: &BTreeSet<&'static str>) -> Self {
+        let (mut all, mut continued, mut kinds) =
+            (Self::default(), BTreeMap::new(), BTreeSet::new());
         for (append, first) in writes {
+            all.leases.extend(&append.lease);
             all.command.push(&append.command_id);
             all.first.push(clamp(*first));
             all.count.push(clamp(append.count()));
             for (entry, index) in append.entries.iter().zip(*first..) {
-                let version = clamp(entry.version);
-                all.index.push(clamp(index));
+                let (index, version) = (clamp(index), clamp(entry.version));
+                all.index.push(index);
                 all.stream.push(&entry.name);
                 all.version.push(version);
                 all.kind.push(entry.kind);
                 all.bytes.push(&entry.bytes);
                 all.leaf.push(entry.leaf.as_bytes());
-                all.streams.insert(&entry.name, version);
+                continued.insert(entry.name.as_str(), version);
+                kinds.insert(entry.kind);
+                let projections = entry.projections.iter();
+                all.projections
+                    .extend(projections.map(|projection| (projection, index)));
             }
             for sealed in &append.sealed {
                 all.commitment.push(sealed.commitment.hex());
@@ -79,56 +93,66 @@ impl<'a> Columns<'a> {
             }
             all.erased.extend(append.erase.iter().map(Sealed::hex));
         }
+        (all.continued, all.continued_to) = continued.into_iter().unzip();
+        all.kinds = kinds.difference(known).copied().collect();
         all
+    }
+
+    /// The rows of the ledger's own tables, each with the statement that inserts them.
+    fn tables(&'a self) -> impl Iterator<Item = (&'static str, Params<'a>)> {
+        let all: [(_, bool, Params<'a>); 6] = [
+            (
+                COMMANDS,
+                self.command.is_empty(),
+                vec![&self.command, &self.first, &self.count],
+            ),
+            (
+                ENTRIES,
+                self.index.is_empty(),
+                vec![
+                    &self.index,
+                    &self.stream,
+                    &self.version,
+                    &self.kind,
+                    &self.bytes,
+                    &self.leaf,
+                ],
+            ),
+            (
+                STREAMS,
+                self.continued.is_empty(),
+                vec![&self.continued, &self.continued_to],
+            ),
+            (
+                SEALED,
+                self.commitment.is_empty(),
+                vec![&self.commitment, &self.salt, &self.value],
+            ),
+            (ERASED, self.erased.is_empty(), vec![&self.erased]),
+            (KINDS, self.kinds.is_empty(), vec![&self.kinds]),
+        ];
+        let filled = all.into_iter().filter(|(_, is_empty, _)| !is_empty);
+        filled.map(|(sql, _, params)| (sql, params))
     }
 }
 
-/// Writes appends behind one another within the open transaction. After an error, what was written must be rolled
-/// back.
-pub(super) async fn write(
-    client: &ClientWrapper,
-    writes: &[(&Ready, u64)],
-    known: &BTreeSet<&'static str>,
-) -> Result<(), Failure> {
-    let columns = Columns::of(writes);
-    let (streams, versions): (Vec<&str>, Vec<i64>) = columns.streams.iter().unzip();
-    let kinds: BTreeSet<&str> = columns.kind.iter().copied().collect();
-    let kinds: Vec<&str> = kinds
-        .into_iter()
-        .filter(|kind| !known.contains(kind))
-        .collect();
-    let c = &columns;
-    let mut sending: Vec<Sending<'_>> = Vec::new();
-    for lease in writes
-        .iter()
-        .filter_map(|(append, _)| append.lease.as_ref())
-    {
+/// What writes the rows within the open transaction, to be sent in this order. After an error, what was written must be
+/// rolled back.
+pub(super) async fn write<'a>(
+    client: &'a ClientWrapper,
+    columns: &'a Columns<'a>,
+) -> Result<Vec<Sending<'a>>, Failure> {
+    let mut sending = Vec::new();
+    for lease in &columns.leases {
         sending.push(is_held(client, lease).await?);
     }
-    sending.push(ledger(client, COMMANDS, vec![&c.command, &c.first, &c.count]).await?);
-    if !c.index.is_empty() {
-        let entries: Params<'_> = vec![&c.index, &c.stream, &c.version, &c.kind, &c.bytes, &c.leaf];
-        sending.push(ledger(client, ENTRIES, entries).await?);
-        sending.push(ledger(client, STREAMS, vec![&streams, &versions]).await?);
+    for (sql, params) in columns.tables() {
+        sending.push(ledger(client, sql, params).await?);
     }
-    if !c.commitment.is_empty() {
-        let sealed: Params<'_> = vec![&c.commitment, &c.salt, &c.value];
-        sending.push(ledger(client, SEALED, sealed).await?);
+    for heap in gather(columns.projections.iter().copied()) {
+        sending.push(project(client, heap).await?);
     }
-    if !c.erased.is_empty() {
-        sending.push(ledger(client, ERASED, vec![&c.erased]).await?);
-    }
-    if !kinds.is_empty() {
-        sending.push(ledger(client, KINDS, vec![&kinds]).await?);
-    }
-    for (append, first) in writes {
-        for (entry, index) in append.entries.iter().zip(*first..) {
-            for projection in &entry.projections {
-                sending.push(project(client, projection, clamp(index)).await?);
-            }
-        }
-    }
-    in_order(sending).await.into_iter().collect()
+    Ok(sending)
 }
 
 async fn ledger<'a>(
@@ -166,62 +190,75 @@ async fn is_held<'a>(
     }))
 }
 
-/// Applies one projection of the entry at `index`, once it is polled.
+/// Applies projections that differ only in their values, once it is polled.
 pub(super) async fn project<'a>(
     client: &'a ClientWrapper,
-    projection: &'a Statement,
-    index: i64,
+    heap: Heap<'a>,
 ) -> Result<Sending<'a>, Failure> {
-    let refused = |failure: Failure| match failure {
+    let sql = heap.statement.sql;
+    let refused = move |failure: Failure| match failure {
         failure if failure.is_taken() => AppendError::Taken.into(),
         failure if failure.is_fatal() => failure,
         failure => {
-            let doing = format!("running `{}`", projection.sql);
+            let doing = format!("running `{sql}`");
             AppendError::Store(PortError::new(doing, failure)).into()
         }
     };
-    let prepared = value::prepare(client, projection.sql, &projection.params).await;
+    if let Some(over_arrays) = heap.over_arrays() {
+        let columns = value::columns(&heap.rows).map_err(refused)?;
+        let types: Vec<Type> = columns.iter().map(value::Column::type_of).collect();
+        let prepared = client.prepare_typed_cached(&over_arrays, &types).await;
+        let prepared = prepared.map_err(|error| refused(error.into()))?;
+        return Ok(Box::pin(async move {
+            let done = client.execute_raw(&prepared, columns).await;
+            done.map(|_| ()).map_err(|error| refused(error.into()))
+        }));
+    }
+    let prepared = value::prepare(client, sql, &heap.statement.params).await;
     let prepared = prepared.map_err(refused)?;
-    let params = value::bound(&projection.params, Some(index)).map_err(refused)?;
+    let params = value::bound(&heap.statement.params, Some(heap.index)).map_err(refused)?;
     Ok(Box::pin(async move {
         let done = client.execute_raw(&prepared, params).await;
         done.map(|_| ()).map_err(|error| refused(error.into()))
     }))
 }
 
-/// Saves the new head over `before` entries, and hashes what the database will give back of the new ones, before it
+/// What saves the new head over `before` entries, and hashes what the database will give back of the new ones, before it
 /// is committed: a bit that flipped on the way there must not be signed (Yeti 2022 and Nessie 2024 ended that way).
-pub(super) async fn finish(
-    client: &ClientWrapper,
+pub(super) async fn finish<'a>(
+    client: &'a ClientWrapper,
     before: u64,
     frontier: &Frontier,
-    leaves: &[Hash],
-) -> Result<(), Failure> {
+    leaves: &'a [Hash],
+) -> Result<[Sending<'a>; 2], Failure> {
     let save = client.prepare_cached(head::SAVE).await?;
     let written = client.prepare_cached(WRITTEN).await?;
     let (size, bytes, before) = (clamp(frontier.size()), frontier.to_bytes(), clamp(before));
-    let params: &[&(dyn ToSql + Sync)] = &[&size, &bytes, &before];
-    let from: &[&(dyn ToSql + Sync)] = &[&before];
-    let (saved, rows) = tokio::join!(
-        biased;
-        client.execute(&save, params),
-        client.query(&written, from),
-    );
-    if saved? != 1 {
-        return Err(Failure::Damaged(
-            "the head is not the one that was locked".to_owned(),
-        ));
-    }
-    let rows = rows?;
-    if rows.len() != leaves.len() {
-        return Err(Failure::Damaged("a written entry is not there".to_owned()));
-    }
-    for (row, leaf) in rows.iter().zip(leaves) {
-        let (bytes, stored): (&[u8], &[u8]) = (row.try_get(0)?, row.try_get(1)?);
-        if tree::leaf_hash(bytes) != *leaf || stored != leaf.as_bytes() {
-            let problem = "a written entry does not read back as it was hashed";
-            return Err(Failure::Damaged(problem.to_owned()));
+    let save = async move {
+        let params: &[&(dyn ToSql + Sync)] = &[&size, &bytes, &before];
+        match client.execute(&save, params).await? {
+            1 => Ok(()),
+            _ => Err(damaged("the head is not the one that was locked")),
         }
-    }
-    Ok(())
+    };
+    let look = async move {
+        let rows = client.query(&written, &[&before]).await?;
+        if rows.len() != leaves.len() {
+            return Err(damaged("a written entry is not there"));
+        }
+        for (row, leaf) in rows.iter().zip(leaves) {
+            let (bytes, stored): (&[u8], &[u8]) = (row.try_get(0)?, row.try_get(1)?);
+            if tree::leaf_hash(bytes) != *leaf || stored != leaf.as_bytes() {
+                return Err(damaged(
+                    "a written entry does not read back as it was hashed",
+                ));
+            }
+        }
+        Ok(())
+    };
+    Ok([Box::pin(save), Box::pin(look)])
+}
+
+fn damaged(problem: &str) -> Failure {
+    Failure::Damaged(problem.to_owned())
 }

@@ -80,6 +80,67 @@ pub(super) fn bound(params: &[Value], index: Option<i64>) -> Result<Vec<Bound<'_
     Ok(params.iter().map(|value| Bound(value, index)).collect())
 }
 
+/// The values of one parameter over many rows, as an array.
+#[derive(Debug)]
+pub(super) enum Column<'a> {
+    Int(Vec<i64>),
+    Text(Vec<&'a str>),
+    Bytes(Vec<&'a [u8]>),
+}
+
+impl Column<'_> {
+    pub(super) const fn type_of(&self) -> Type {
+        match self {
+            Self::Int(_) => Type::INT8_ARRAY,
+            Self::Text(_) => Type::TEXT_ARRAY,
+            Self::Bytes(_) => Type::BYTEA_ARRAY,
+        }
+    }
+}
+
+impl ToSql for Column<'_> {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Encoded {
+        match self {
+            Self::Int(numbers) => numbers.to_sql(ty, out),
+            Self::Text(texts) => texts.to_sql(ty, out),
+            Self::Bytes(bytes) => bytes.to_sql(ty, out),
+        }
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}
+
+/// The values of rows, each with the index that stands for [`Value::Index`], as one array for each parameter. The rows are
+/// of one kind, and without nulls.
+pub(super) fn columns<'a>(rows: &[(&'a [Value], i64)]) -> Result<Vec<Column<'a>>, Failure> {
+    let first = rows.first().map_or(&[][..], |(row, _)| row);
+    let empty = first.iter().map(|value| match value {
+        Value::Null | Value::Text(_) => Column::Text(Vec::with_capacity(rows.len())),
+        Value::Int(_) | Value::Index => Column::Int(Vec::with_capacity(rows.len())),
+        Value::Bytes(_) => Column::Bytes(Vec::with_capacity(rows.len())),
+    });
+    let mut columns: Vec<Column<'a>> = empty.collect();
+    for (row, index) in rows {
+        for (column, value) in columns.iter_mut().zip(*row) {
+            match (column, value) {
+                (Column::Int(numbers), Value::Int(number)) => numbers.push(*number),
+                (Column::Int(numbers), Value::Index) => numbers.push(*index),
+                (Column::Text(texts), Value::Text(text)) => texts.push(text),
+                (Column::Bytes(all), Value::Bytes(bytes)) => all.push(bytes),
+                _ => {
+                    let problem = "rows that are not alike make no arrays";
+                    return Err(Failure::Statement(problem.to_owned()));
+                }
+            }
+        }
+    }
+    Ok(columns)
+}
+
 /// A value as the column wants it into which it is copied: there nothing converts it.
 #[derive(Debug)]
 pub(super) enum Fitting<'a> {
