@@ -42,9 +42,12 @@ const PAUSES_MS: &[u64] = &[
     0, 50, 100, 200, 400, 800, 1_500, 1_500, 1_500, 1_500, 1_500, 1_500,
 ];
 
-const VERSIONS: &str = "SELECT stream, version FROM streams WHERE stream = ANY($1)";
-const LANDED: &str = "SELECT command_id, first, count FROM commands WHERE command_id = ANY($1)";
-const REBUILDING: &str = "SELECT 1 FROM meta WHERE key = 'rebuild'";
+/// What the appends of a batch look at: whether the tables beside the ledger are being made anew, the versions of
+/// streams, and where commands landed that were done before.
+const LOOK: &str = "
+    SELECT 'rebuild', key, 0::bigint, 0::bigint FROM meta WHERE key = 'rebuild' UNION ALL
+    SELECT 'stream', stream, version, 0 FROM streams WHERE stream = ANY($1) UNION ALL
+    SELECT 'command', command_id, first, count FROM commands WHERE command_id = ANY($2)";
 /// A change that says nothing: its commit waits for the standby, and with it for everything before it.
 const TOUCH: &str = "UPDATE head SET size = size WHERE one = 1";
 
@@ -294,45 +297,37 @@ async fn lock(client: &ClientWrapper, batch: &[Ready]) -> Result<Ledger, Failure
         .iter()
         .map(|append| append.command_id.as_str())
         .collect();
-    let mut asked = Vec::new();
-    for sql in ["BEGIN", head::LOCK, REBUILDING, VERSIONS, LANDED] {
-        asked.push((sql, client.prepare_cached(sql).await?));
-    }
-    let (none, of_streams, of_commands): (&[&(dyn ToSql + Sync)], _, _) = (
-        &[],
-        &[&streams as &(dyn ToSql + Sync)],
-        &[&commands as &(dyn ToSql + Sync)],
-    );
-    let sent = asked.iter().map(|(sql, statement)| {
-        let params: &[&(dyn ToSql + Sync)] = match *sql {
-            VERSIONS => of_streams,
-            LANDED => of_commands,
-            _ => none,
-        };
-        ask(client, statement, params)
-    });
-    let answers: Vec<Vec<Row>> = in_order(sent.collect())
-        .await
-        .into_iter()
-        .collect::<Result<_, _>>()?;
-    let [_, head, rebuilding, versions, landed] = &answers[..] else {
+    let begin = client.prepare_cached("BEGIN").await?;
+    let lock = client.prepare_cached(head::LOCK).await?;
+    let look = client.prepare_cached(LOOK).await?;
+    let named: &[&(dyn ToSql + Sync)] = &[&streams, &commands];
+    let sent = vec![
+        ask(client, &begin, &[]),
+        ask(client, &lock, &[]),
+        ask(client, &look, named),
+    ];
+    let answers: Result<Vec<Vec<Row>>, Failure> = in_order(sent).await.into_iter().collect();
+    let [_, head, looked] = &answers?[..] else {
         return Err(Failure::Stopped);
     };
     let mut ledger = Ledger {
         frontier: head::frontier(head)?,
         versions: HashMap::new(),
         landed: HashMap::new(),
-        rebuilding: !rebuilding.is_empty(),
+        rebuilding: false,
     };
-    for row in versions {
-        ledger
-            .versions
-            .insert(row.try_get(0)?, count(row.try_get(1)?)?);
-    }
-    for row in landed {
-        ledger
-            .landed
-            .insert(row.try_get(0)?, super::landed(row, 1)?);
+    for row in looked {
+        let (what, name): (&str, String) = (row.try_get(0)?, row.try_get(1)?);
+        match what {
+            "stream" => {
+                let version = count(row.try_get(2)?)?;
+                ledger.versions.insert(name, version);
+            }
+            "command" => {
+                ledger.landed.insert(name, super::landed(row, 2)?);
+            }
+            _ => ledger.rebuilding = true,
+        }
     }
     Ok(ledger)
 }

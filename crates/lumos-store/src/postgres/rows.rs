@@ -7,7 +7,7 @@ use deadpool_postgres::ClientWrapper;
 use lumos_domain::seal::Sealed;
 use lumos_engine::ports::{AppendError, PortError, Statement};
 use lumos_ledger::{Frontier, Hash, tree};
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Statement as Prepared, types::ToSql};
 
 use super::{
     clamp,
@@ -204,23 +204,27 @@ pub(super) async fn project<'a>(
             AppendError::Store(PortError::new(doing, failure)).into()
         }
     };
-    if let Some(over_arrays) = heap.over_arrays() {
+    if let Some(sql) = heap.over_arrays() {
         let columns = value::columns(&heap.rows).map_err(refused)?;
-        let types: Vec<Type> = columns.iter().map(value::Column::type_of).collect();
-        let prepared = client.prepare_typed_cached(&over_arrays, &types).await;
-        let prepared = prepared.map_err(|error| refused(error.into()))?;
-        return Ok(Box::pin(async move {
-            let done = client.execute_raw(&prepared, columns).await;
-            done.map(|_| ()).map_err(|error| refused(error.into()))
-        }));
+        let prepared = value::prepare_over(client, &sql, &columns).await;
+        return Ok(run(client, prepared.map_err(refused)?, columns, refused));
     }
-    let prepared = value::prepare(client, sql, &heap.statement.params).await;
-    let prepared = prepared.map_err(refused)?;
-    let params = value::bound(&heap.statement.params, Some(heap.index)).map_err(refused)?;
-    Ok(Box::pin(async move {
+    let params = &heap.statement.params;
+    let prepared = value::prepare(client, sql, params).await;
+    let params = value::bound(params, Some(heap.index)).map_err(refused)?;
+    Ok(run(client, prepared.map_err(refused)?, params, refused))
+}
+
+fn run<'a>(
+    client: &'a ClientWrapper,
+    prepared: Prepared,
+    params: Vec<impl ToSql + Sync + Send + 'a>,
+    refused: impl Fn(Failure) -> Failure + Send + 'a,
+) -> Sending<'a> {
+    Box::pin(async move {
         let done = client.execute_raw(&prepared, params).await;
         done.map(|_| ()).map_err(|error| refused(error.into()))
-    }))
+    })
 }
 
 /// What saves the new head over `before` entries, and hashes what the database will give back of the new ones, before it

@@ -50,14 +50,26 @@ pub(super) async fn prepare(
     sql: &str,
     params: &[Value],
 ) -> Result<Prepared, Failure> {
+    typed(client, sql, params.iter().map(type_of).collect()).await
+}
+
+/// Prepares `sql` for an array of values for each of its parameters.
+pub(super) async fn prepare_over(
+    client: &ClientWrapper,
+    sql: &str,
+    columns: &[Column<'_>],
+) -> Result<Prepared, Failure> {
+    typed(client, sql, columns.iter().map(Column::type_of).collect()).await
+}
+
+async fn typed(client: &ClientWrapper, sql: &str, types: Vec<Type>) -> Result<Prepared, Failure> {
     let wanted = highest(sql);
-    if wanted != params.len() {
+    if wanted != types.len() {
         return Err(Failure::Statement(format!(
             "the statement has use for {wanted} parameters, there are {}",
-            params.len()
+            types.len()
         )));
     }
-    let types: Vec<Type> = params.iter().map(type_of).collect();
     Ok(client.prepare_typed_cached(sql, &types).await?)
 }
 
@@ -89,7 +101,7 @@ pub(super) enum Column<'a> {
 }
 
 impl Column<'_> {
-    pub(super) const fn type_of(&self) -> Type {
+    const fn type_of(&self) -> Type {
         match self {
             Self::Int(_) => Type::INT8_ARRAY,
             Self::Text(_) => Type::TEXT_ARRAY,

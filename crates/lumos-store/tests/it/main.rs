@@ -17,6 +17,7 @@ mod erase;
 mod files;
 mod leases;
 mod notary;
+mod projections;
 mod replicas;
 mod signers;
 mod snapshot;
