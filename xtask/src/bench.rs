@@ -3,7 +3,10 @@
 
 use anyhow::Result;
 
-use crate::shell::{self, cargo, say};
+use crate::{
+    peers,
+    shell::{self, cargo, say},
+};
 
 struct Bench {
     /// The name it is asked for by.
@@ -18,6 +21,8 @@ struct Bench {
 enum Program {
     /// The example of the same name, with these arguments.
     Example(&'static [&'static str]),
+    /// The example of the same name, with the program of a peer of this name and these arguments.
+    Beside(&'static str, &'static [&'static str]),
     /// The ignored tests whose names begin so, one after the other: they need a world of their own.
     Tests(&'static str),
 }
@@ -34,6 +39,12 @@ const BENCHES: &[Bench] = &[
         package: "lumos-store",
         against: "a bare PostgreSQL loop writing the same rows: 0.80 or more; a hash chain in a trigger: 10 times or more",
         program: Program::Example(&["1000", "5"]),
+    },
+    Bench {
+        name: "siglog_rate",
+        package: "lumos",
+        against: "siglog, another log server in Rust, over HTTP",
+        program: Program::Beside("siglog", &["1000", "3"]),
     },
     Bench {
         name: "start_rate",
@@ -65,6 +76,7 @@ const BENCHES: &[Bench] = &[
 const LEDGER: &[&str] = &[
     "append_rate",
     "append_rate_postgres",
+    "siglog_rate",
     "start_rate",
     "verify_rate",
 ];
@@ -92,6 +104,16 @@ pub fn run(args: &[String]) -> Result<bool> {
             Program::Example(args) => {
                 command.arg("run").args(package);
                 command.args(["--example", bench.name, "--"]).args(args);
+            }
+            Program::Beside(peer, args) => {
+                if !peers::run(&[peer.to_owned()])? {
+                    well = false;
+                    continue;
+                }
+                command.arg("run").args(package);
+                command.args(["--example", bench.name, "--"]);
+                let place = shell::installed("peers").join(peer);
+                command.arg(place.join("bin").join(peer)).args(args);
             }
             Program::Tests(begin) => {
                 command.arg("test").args(package);

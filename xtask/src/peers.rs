@@ -7,7 +7,7 @@ use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::shell::{self, answers, installed, program, root, say};
+use crate::shell::{self, answers, cargo, installed, program, root, say};
 
 /// Where a peer comes from.
 #[derive(Clone, Copy)]
@@ -20,6 +20,9 @@ enum Source {
     Unpacked,
     /// Packages of `xtask/peers/NAME/package-lock.json`.
     Node,
+    /// The program of a crate of the same name at this version, built with the lock file that it brings along. It takes
+    /// long: it is installed only for who names it.
+    Crate(&'static str),
 }
 
 /// A peer by its name.
@@ -88,6 +91,11 @@ const PEERS: &[Peer] = &[
         name: "all-minilm",
         source: Source::Unpacked,
     },
+    // Another log server in Rust, for the comparison of speed.
+    Peer {
+        name: "siglog",
+        source: Source::Crate("0.1.0"),
+    },
 ];
 
 /// What became of a peer.
@@ -104,10 +112,14 @@ pub enum State {
 pub fn ensured(args: &[String]) -> Result<Vec<(&'static str, State)>> {
     let names: Vec<&str> = PEERS.iter().map(|peer| peer.name).collect();
     let chosen = shell::chosen(&names, args)?;
+    let wanted = |peer: &&Peer| match peer.source {
+        Source::Crate(_) => args.iter().any(|arg| arg == peer.name),
+        _ => chosen.contains(&peer.name),
+    };
     fs::create_dir_all(installed("peers")).context("making target/peers")?;
     let mut system = System::default();
     let mut states = Vec::new();
-    for peer in PEERS.iter().filter(|peer| chosen.contains(&peer.name)) {
+    for peer in PEERS.iter().filter(wanted) {
         let state = match ensure(peer, &mut system) {
             Ok(state) => state,
             Err(error) => State::Skipped(format!("{error:#}")),
@@ -149,21 +161,21 @@ fn ensure(peer: &Peer, system: &mut System) -> Result<State> {
     if let Source::System(packages) = peer.source {
         return system.ensure(packages);
     }
-    let lock = root()
-        .join("xtask/peers")
-        .join(peer.name)
-        .join(match peer.source {
-            Source::Node => "package-lock.json",
-            _ => "requirements.txt",
-        });
-    if !lock.exists() {
-        return Ok(State::Skipped(format!(
-            "this checkout has no lock file for `{}`",
-            peer.name
-        )));
-    }
-    let wanted =
-        fs::read_to_string(&lock).with_context(|| format!("reading {}", lock.display()))?;
+    let lock = root().join("xtask/peers").join(peer.name);
+    let lock = match peer.source {
+        Source::Node => lock.join("package-lock.json"),
+        _ => lock.join("requirements.txt"),
+    };
+    let wanted = match peer.source {
+        Source::Crate(version) => format!("{} {version}", peer.name),
+        _ if !lock.exists() => {
+            return Ok(State::Skipped(format!(
+                "this checkout has no lock file for `{}`",
+                peer.name
+            )));
+        }
+        _ => fs::read_to_string(&lock).with_context(|| format!("reading {}", lock.display()))?,
+    };
     let stamp = installed("peers").join(format!("{}.stamp", peer.name));
     if fs::read_to_string(&stamp).is_ok_and(|made_from| made_from == wanted) {
         return Ok(State::Ready);
@@ -176,6 +188,7 @@ fn ensure(peer: &Peer, system: &mut System) -> Result<State> {
     match peer.source {
         Source::Node => node(&lock, &place)?,
         Source::Unpacked => unpack(&lock, &place)?,
+        Source::Crate(version) => build(peer.name, version, &place)?,
         _ => python(&lock, &place)?,
     }
     fs::write(&stamp, wanted).with_context(|| format!("writing {}", stamp.display()))?;
@@ -192,6 +205,13 @@ fn python(lock: &Path, place: &Path) -> Result<()> {
         "--require-hashes",
     ]);
     shell::run(install.arg("--requirement").arg(lock))
+}
+
+fn build(name: &str, version: &str, place: &Path) -> Result<()> {
+    let mut install = cargo();
+    install.args(["install", "--quiet", "--locked", "--bin", name]);
+    install.args([name, "--version", version, "--root"]);
+    shell::run(install.arg(place))
 }
 
 fn unpack(lock: &Path, place: &Path) -> Result<()> {

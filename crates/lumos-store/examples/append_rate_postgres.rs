@@ -72,6 +72,7 @@ async fn compare(url: &str, time: Duration, rounds: u32) -> Result<(), Failure> 
     };
     let store = Arc::new(PostgresStore::open(&settings, &[SCHEMA]).await?);
     let bare = connect(url).await?;
+    bare.batch_execute(PLANS).await?;
     bare.batch_execute(&format!("{CHAIN} {BARE}")).await?;
     for clients in [1, 16, 256] {
         let (mut ours, mut looped, mut chain) = (0.0, 0.0, 0.0);
@@ -90,6 +91,12 @@ async fn compare(url: &str, time: Duration, rounds: u32) -> Result<(), Failure> 
             ours / chain,
         ));
     }
+    let sql = "SELECT (sum(pg_total_relation_size(t)) / (SELECT count(*) FROM entries))::bigint
+        FROM unnest(ARRAY['entries', 'streams', 'commands']::regclass[]) AS t";
+    let bytes: i64 = bare.query_one(sql, &[]).await?.get(0);
+    say(&format!(
+        "an entry of {BYTES} bytes takes {bytes} with its stream and command"
+    ));
     Ok(())
 }
 
@@ -161,6 +168,10 @@ fn append(name: &str, version: u64) -> Result<Append, Failure> {
         lease: None,
     })
 }
+
+/// What holds for the appender's connection as well.
+const PLANS: &str =
+    "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off;";
 
 /// Tables of the same shape as the ledger's.
 const BARE: &str = "
