@@ -126,6 +126,10 @@ struct Siglog {
 }
 
 impl Siglog {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this program starts the peer that it measures"
+    )]
     async fn start(program: &Path, dir: &Path) -> Result<Self, Failure> {
         std::fs::create_dir_all(dir)?;
         let free = TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()?;
