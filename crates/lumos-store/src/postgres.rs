@@ -7,6 +7,7 @@ mod failure;
 mod gather;
 mod head;
 mod insertion;
+mod look;
 mod migrate;
 mod pipeline;
 mod plan;

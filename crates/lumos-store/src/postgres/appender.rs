@@ -2,29 +2,23 @@
 //! the head that all replicas share. After an outcome that nobody knows, as when the connection is lost at the commit,
 //! it looks under that lock before it does anything again.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use deadpool_postgres::ClientWrapper;
 use lumos_engine::ports::Appended;
 use lumos_ledger::{Frontier, Hash};
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time,
+    task, time,
 };
-use tokio_postgres::{Row, Statement, types::ToSql};
 
 use super::{
     announce,
     connect::{Address, Use},
-    count,
     failure::{Failure, words},
-    head,
+    look::{self, Commands, Remembered},
     pipeline::in_order,
-    plan::{Ledger, Verdict},
+    plan::Verdict,
     rows::{self, Columns},
     safety,
 };
@@ -42,12 +36,6 @@ const PAUSES_MS: &[u64] = &[
     0, 50, 100, 200, 400, 800, 1_500, 1_500, 1_500, 1_500, 1_500, 1_500,
 ];
 
-/// What the appends of a batch look at: whether the tables beside the ledger are being made anew, the versions of
-/// streams, and where commands landed that were done before.
-const LOOK: &str = "
-    SELECT 'rebuild', key, 0::bigint, 0::bigint FROM meta WHERE key = 'rebuild' UNION ALL
-    SELECT 'stream', stream, version, 0 FROM streams WHERE stream = ANY($1) UNION ALL
-    SELECT 'command', command_id, first, count FROM commands WHERE command_id = ANY($2)";
 /// A change that says nothing: its commit waits for the standby, and with it for everything before it.
 const TOUCH: &str = "UPDATE head SET size = size WHERE one = 1";
 
@@ -75,6 +63,7 @@ pub(super) struct Appender {
     client: Option<ClientWrapper>,
     /// Event types known to be committed.
     kinds: BTreeSet<&'static str>,
+    remembered: Remembered,
     /// INVARIANT: the longest ledger that this process has seen committed; a head before it or beside it is that of
     /// a server that lost entries.
     seen: Frontier,
@@ -95,6 +84,7 @@ impl Appender {
             accept_loss,
             client: None,
             kinds: BTreeSet::new(),
+            remembered: Remembered::default(),
             seen,
             unknown: false,
             committed,
@@ -105,6 +95,7 @@ impl Appender {
     pub(super) async fn run(mut self, mut waiting: mpsc::Receiver<Job>) {
         let mut jobs = Vec::with_capacity(BATCH);
         while waiting.recv_many(&mut jobs, BATCH).await > 0 {
+            fill(&mut waiting, &mut jobs).await;
             let (batch, replies): (Vec<_>, Vec<_>) =
                 jobs.drain(..).map(|job| (job.append, job.reply)).unzip();
             let answers = self.work(&batch).await;
@@ -129,6 +120,7 @@ impl Appender {
             // Whatever its transaction had done is rolled back, or was committed and is found by command id.
             self.client = None;
             self.kinds.clear();
+            self.remembered = Remembered::default();
             tracing::error!(problem = words(&failure), "a batch of appends failed");
             if !failure.may_pass() {
                 break;
@@ -179,7 +171,12 @@ impl Appender {
         batch: &[Ready],
         care: Care,
     ) -> Result<Vec<Answer>, Failure> {
-        let mut ledger = lock(client, batch).await?;
+        let commands = match care {
+            Care::Hope if !self.unknown => Commands::OnDoubt,
+            _ => Commands::All,
+        };
+        let mut ledger =
+            look::lock(client, batch, commands, &mut self.remembered, &self.seen).await?;
         self.compare(&ledger.frontier)?;
         let before = ledger.frontier.size();
         let (mut answers, mut writes) = (Vec::with_capacity(batch.len()), Vec::new());
@@ -200,6 +197,9 @@ impl Appender {
                     Err(failure) => Err(failure),
                 },
             });
+        }
+        if commands == Commands::OnDoubt {
+            repeated(client, batch, &mut answers).await?;
         }
         let unwritten = match care {
             Care::Hope => Columns::of(&writes, &self.kinds),
@@ -230,6 +230,7 @@ impl Appender {
         self.kinds.extend(kinds.map(|entry| entry.kind));
         announce(&self.committed, ledger.frontier.size());
         self.seen = ledger.frontier;
+        self.remembered.keep(ledger.versions);
         Ok(answers)
     }
 
@@ -260,6 +261,8 @@ impl Appender {
         match written.await {
             Ok(()) => Ok(client.batch_execute("RELEASE job").await?),
             Err(failure) if failure.is_fatal() => Err(failure),
+            // The head was locked and everything looked at: nothing of the ledger's own can be taken.
+            Err(failure) if failure.is_taken() => Err(Failure::Damaged(failure.to_string())),
             Err(failure) => {
                 client.batch_execute("ROLLBACK TO job; RELEASE job").await?;
                 Err(failure)
@@ -284,64 +287,40 @@ impl Appender {
     }
 }
 
-fn leaves(append: &Ready) -> impl Iterator<Item = Hash> {
-    append.entries.iter().map(|entry| entry.leaf)
+/// Lets those in who were answered a moment ago: they come back at once, and a commit costs more than a look.
+async fn fill(waiting: &mut mpsc::Receiver<Job>, jobs: &mut Vec<Job>) {
+    loop {
+        task::yield_now().await;
+        let room = BATCH.saturating_sub(jobs.len());
+        if room == 0 || waiting.is_empty() {
+            return;
+        }
+        waiting.recv_many(jobs, room).await;
+    }
 }
 
-/// Begins a transaction, waits for the head, and reads all that the batch looks at: each statement sees what was
-/// committed when the lock was got, since each takes its snapshot after that.
-async fn lock(client: &ClientWrapper, batch: &[Ready]) -> Result<Ledger, Failure> {
-    let streams: BTreeSet<&str> = batch.iter().flat_map(names).collect();
-    let streams: Vec<&str> = streams.into_iter().collect();
-    let commands: Vec<&str> = batch
-        .iter()
-        .map(|append| append.command_id.as_str())
+/// What does not fit may have been done before, and is then answered as it was.
+async fn repeated(
+    client: &ClientWrapper,
+    batch: &[Ready],
+    answers: &mut [Answer],
+) -> Result<(), Failure> {
+    let refused = batch.iter().zip(&*answers);
+    let refused: Vec<&Ready> = refused
+        .filter_map(|(append, answer)| answer.is_err().then_some(append))
         .collect();
-    let begin = client.prepare_cached("BEGIN").await?;
-    let lock = client.prepare_cached(head::LOCK).await?;
-    let look = client.prepare_cached(LOOK).await?;
-    let named: &[&(dyn ToSql + Sync)] = &[&streams, &commands];
-    let sent = vec![
-        ask(client, &begin, &[]),
-        ask(client, &lock, &[]),
-        ask(client, &look, named),
-    ];
-    let answers: Result<Vec<Vec<Row>>, Failure> = in_order(sent).await.into_iter().collect();
-    let [_, head, looked] = &answers?[..] else {
-        return Err(Failure::Stopped);
-    };
-    let mut ledger = Ledger {
-        frontier: head::frontier(head)?,
-        versions: HashMap::new(),
-        landed: HashMap::new(),
-        rebuilding: false,
-    };
-    for row in looked {
-        let (what, name): (&str, String) = (row.try_get(0)?, row.try_get(1)?);
-        match what {
-            "stream" => {
-                let version = count(row.try_get(2)?)?;
-                ledger.versions.insert(name, version);
-            }
-            "command" => {
-                ledger.landed.insert(name, super::landed(row, 2)?);
-            }
-            _ => ledger.rebuilding = true,
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let landed = look::landed_of(client, &refused).await?;
+    for (append, answer) in batch.iter().zip(answers) {
+        if let (Err(_), Some(appended)) = (&*answer, landed.get(&append.command_id)) {
+            *answer = Ok(*appended);
         }
     }
-    Ok(ledger)
+    Ok(())
 }
 
-fn ask<'a>(
-    client: &'a ClientWrapper,
-    statement: &'a Statement,
-    params: &'a [&'a (dyn ToSql + Sync)],
-) -> super::pipeline::Sent<'a, Result<Vec<Row>, Failure>> {
-    Box::pin(async move { Ok(client.query(statement, params).await?) })
-}
-
-/// Every stream that an append looks at or continues.
-fn names(append: &Ready) -> impl Iterator<Item = &str> {
-    let reads = append.reads.iter().map(|seen| seen.name.as_str());
-    reads.chain(append.entries.iter().map(|entry| entry.name.as_str()))
+fn leaves(append: &Ready) -> impl Iterator<Item = Hash> {
+    append.entries.iter().map(|entry| entry.leaf)
 }

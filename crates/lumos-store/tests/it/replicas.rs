@@ -57,6 +57,55 @@ async fn real_two_replicas_write_one_history() {
     }
 }
 
+/// A replica may remember where it left a stream; the append of another ends that, seen or not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn real_what_a_replica_remembers_ends_with_an_append_of_another() {
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
+    let database = cluster.database();
+    let (a, b) = (cluster.open(&database).await, cluster.open(&database).await);
+    let at = |n: u64| append(&format!("c{n}"), &[("org", n)], &[("org", n - 1)]);
+    for n in [1, 2] {
+        a.append(at(n)).await.unwrap();
+    }
+    b.append(at(3)).await.unwrap();
+    // What the first one left behind is 2; it must neither write over 3 nor take it for a gap.
+    let stale = append("d1", &[("org", 3)], &[("org", 2)]);
+    let conflict = a.append(stale.clone()).await;
+    assert!(
+        matches!(
+            conflict,
+            Err(AppendError::Conflict {
+                seen: 2,
+                now: 3,
+                ..
+            })
+        ),
+        "{conflict:?}"
+    );
+    // Only read, and by an append to a stream that it never heard of.
+    let reads = append("d2", &[("person/x", 1)], &[("org", 2)]);
+    assert!(matches!(
+        a.append(reads).await,
+        Err(AppendError::Conflict { .. })
+    ));
+    b.append(at(4)).await.unwrap();
+    a.append(at(5)).await.unwrap();
+    b.append(at(6)).await.unwrap();
+    a.append(at(7)).await.unwrap();
+    // Done by the other, long ago: no conflict, and not again.
+    let repeated = a.append(at(3)).await.unwrap();
+    assert_eq!((repeated.first, repeated.repeated), (2, true));
+    // Nothing of what it read tells that this one was done.
+    let blind = |command: &str| append(command, &[("person/y", 1)], &[]);
+    b.append(blind("e1")).await.unwrap();
+    let (again, other) = tokio::join!(a.append(blind("e1")), a.append(at(8)));
+    assert!(again.unwrap().repeated);
+    assert!(!other.unwrap().repeated);
+    assert_eq!(check_whole(&a).await, 9);
+}
+
 /// Continues the one stream that everybody continues: read, decide, append, and again after each conflict.
 async fn decide_until_done(store: &dyn Store, command: &str) {
     loop {
