@@ -119,7 +119,8 @@ pub struct Open {
 }
 
 impl LogReview {
-    pub(crate) fn apply(&mut self, event: &Event) {
+    /// Moves on by what happened.
+    pub fn apply(&mut self, event: &Event) {
         match event {
             Event::LogReviewSet(e) => self.set(e),
             Event::LogReviewDue(e) => {

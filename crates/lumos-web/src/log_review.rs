@@ -14,7 +14,7 @@ use lumos_domain::{
     words::{Finding, Grade, Reading},
     world::Halt,
 };
-use lumos_engine::{DoorError, LedgerEntry, log_review::within};
+use lumos_engine::{DoorError, LedgerEntry, ask::log_reviews::shown_from, log_review::within};
 
 use crate::{
     app::{App, refusal},
@@ -84,7 +84,7 @@ pub(crate) async fn show(app: &App, who: &SignedIn, size: Option<u64>) -> Result
     let beyond = |refusal: Refusal| Problem::from(DoorError::from(refusal));
     within(&shown, size).map_err(beyond)?;
     let examined = app.door.examined(span).await?;
-    let about = format!("from entry {}", span.from);
+    let about = shown_from(span.from);
     readings::note(app, who, Reading::LogReview, &about).await;
     let command = Command::SignLogReview(SignLogReview {
         from: span.from,

@@ -12,7 +12,7 @@ use lumos_engine::{DoorError, log_review as engine};
 use serde::Deserialize;
 
 use super::{
-    ROWS,
+    ROWS, filters,
     frame::{Form, Frame, Path, Query, Sent, Visit},
     ledger::{self, Row},
     oops::{Oops, paint},

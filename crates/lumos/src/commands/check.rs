@@ -18,6 +18,7 @@ pub(super) async fn run(remote: &Remote, out: &Out) -> Result<Said> {
     let governs = govern(&people, &list(&remote.get("/api/v1/roles").await?));
     let open = list(&remote.get("/api/v1/reviews").await?);
     let waiting = list(&remote.get("/api/v1/proposals").await?);
+    let log = remote.get("/api/v1/log-review").await?;
     let sandbox = remote.get("/api/v1/me").await?["sandbox"] == true;
     let roleless: Vec<_> = people
         .iter()
@@ -34,7 +35,7 @@ pub(super) async fn run(remote: &Remote, out: &Out) -> Result<Said> {
     if out.json {
         let value = json!({
             "healthy": healthy, "agents": agents, "cannot_sign": roleless, "govern": governs,
-            "open": open, "proposals": waiting,
+            "open": open, "proposals": waiting, "log_review": log,
         });
         println!("{value:#}");
         return Ok(if healthy { Said::Yes } else { Said::No });
@@ -62,6 +63,7 @@ pub(super) async fn run(remote: &Remote, out: &Out) -> Result<Said> {
             waits.join(", ")
         );
     }
+    println!("log review: {}", text(&log, "state"));
     println!("proposals that wait: {}", waiting.len());
     for proposal in &waiting {
         println!(
