@@ -41,11 +41,14 @@ async fn auditors_get_answers_while_they_wait() {
                 "hold.set",
             ),
             ("risk", "ask erased", 0, "hold set"),
+            ("risk", "ask log-reviews", 0, "0 in all"),
+            ("risk", "ask overdue", 0, "0 in all"),
+            ("risk", "ask reviewers", 0, "within a minute"),
             (
                 "risk",
                 "ask why",
                 1,
-                "ask who, changes, refused, bypass, reads or erased",
+                "ask who, changes, refused, bypass, reads, erased, log-reviews, overdue or reviewers",
             ),
             (
                 "risk",
