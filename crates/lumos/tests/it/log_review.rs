@@ -1,0 +1,119 @@
+//! The review of the log over the command line: asked for, shown, signed by the right person, and told to auditors.
+
+use serde_json::Value;
+
+use crate::world::{Said, World};
+
+const SET: &str = "log-review set --within-days 7 --reason 'our rule'";
+
+/// The range as somebody is shown it.
+async fn shown(world: &World, login: &str) -> Value {
+    let said = world.say_as(login, "log-review show --json").await.json();
+    said["range"].clone()
+}
+
+/// Signs for what was shown.
+async fn sign(world: &World, login: &str, range: &Value, finding: &str) -> Said {
+    let (from, size) = (&range["from"], &range["size"]);
+    let record = range["record"].as_str().unwrap();
+    let line = format!(
+        "log-review sign --from {from} --size {size} --record {record} --finding {finding} --reason 'read it'"
+    );
+    world.say_as(login, &line).await
+}
+
+#[tokio::test]
+async fn somebody_else_than_the_administrator_signs_for_the_log() {
+    let world = World::acme().await;
+    let everybody = format!("{SET} --role compliance-officer --every-days 30");
+    let less = format!("{SET} --role compliance-officer --every-days 60");
+    let theirs = format!("{SET} --role gatekeeper --every-days 30");
+    world
+        .check_as(&[
+            ("compliance", "log-review show", 0, "not asked for"),
+            ("compliance", &everybody, 3, "not-allowed"),
+            ("administrator", &theirs, 1, "may not `read`"),
+            ("administrator", &everybody, 0, "log_review.set"),
+            ("administrator", &everybody, 0, "nothing to do"),
+            ("administrator", &less, 0, "needs a second person"),
+            (
+                "administrator",
+                "log-review end --reason 'who reads logs'",
+                0,
+                "needs a second person",
+            ),
+            ("risk", "proposal list", 0, "have nobody review the log"),
+            ("compliance", "log-review show", 0, "to sign for it"),
+            ("developer", "log-review show", 0, "not yours to sign"),
+            (
+                "compliance",
+                "log-review entries people",
+                0,
+                "lumos.person.added.v1",
+            ),
+            ("compliance", "log-review entries gossip", 1, "unknown-word"),
+            ("administrator", "check", 0, "log review: waiting"),
+        ])
+        .await;
+    let range = shown(&world, "compliance").await;
+    sign(&world, "developer", &range, "nothing-found")
+        .await
+        .is(3, "no-slot");
+    sign(&world, "compliance", &range, "all-good")
+        .await
+        .is(1, "unknown-word");
+    sign(&world, "compliance", &range, "found")
+        .await
+        .is(0, "log_review.signed");
+    sign(&world, "compliance", &range, "found")
+        .await
+        .is(3, "log-range");
+    world
+        .check_as(&[
+            ("risk", "log-review list", 0, "read it"),
+            (
+                "risk",
+                "ask log-reviews",
+                0,
+                "signed as compliance officer: found",
+            ),
+            ("risk", "ask reviewers", 0, "log reviews  1"),
+            (
+                "risk",
+                "evidence-pack --from 2020-01-01 --out pack",
+                0,
+                "Evidence",
+            ),
+        ])
+        .await;
+    let table = std::fs::read_to_string(world.path("pack/workpapers/log-reviews.csv")).unwrap();
+    assert!(
+        table.contains("signed as compliance officer: found"),
+        "{table}"
+    );
+    let vkey = world.vkey().to_owned();
+    world
+        .say_as("risk", &format!("ledger verify pack --vkey {vkey}"))
+        .await
+        .is(0, "");
+    world.ledger_verifies("risk").await;
+}
+
+/// Whoever holds the role and changed people in the range is refused, even as the only one; then somebody else comes.
+#[tokio::test]
+async fn an_administrator_does_not_examine_their_own_deeds() {
+    let world = World::acme().await;
+    let role = "log-review set --role administrator --every-days 30 --within-days 7 --reason 'us'";
+    world
+        .check_as(&[
+            ("administrator", role, 0, "log_review.set"),
+            ("administrator", "user add pip --name Pip", 0, "password"),
+        ])
+        .await;
+    let range = shown(&world, "administrator").await;
+    let not_yours = range["not_yours"].as_str().unwrap();
+    assert!(not_yours.contains("people"), "{not_yours}");
+    sign(&world, "administrator", &range, "nothing-found")
+        .await
+        .is(3, "own-acts");
+}
