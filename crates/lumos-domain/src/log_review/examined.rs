@@ -317,3 +317,57 @@ fn is_of_the_house(actor: &Actor, stream: &Stream, event: &Event) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::{ClockSourceNamed, PersonSuspended, SandboxLeft},
+        seal::SealedValue,
+    };
+
+    /// What `docs/formats/events.md` says, by hand.
+    #[test]
+    fn the_record_is_what_anybody_makes_of_the_entries() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let span = Span { from: 7, size: 9 };
+        let mut examined = Examined::new(span, Digest::from_bytes([0xab; 32]));
+        let named = ClockSourceNamed {
+            source: "ntp".to_owned(),
+        };
+        let reason = SealedValue::new([0; 32], "left".to_owned()).commitment;
+        let ada = Actor::Person("p-ada".parse().unwrap());
+        let (early, late) = (at("2026-03-02T09:00:00Z"), at("2026-03-02T10:00:00.5Z"));
+        let whose = Stream::Person("p-ben".parse().unwrap());
+        examined.add(7, early, &Actor::Clock, &Stream::Org, &named.into());
+        examined.add(8, late, &ada, &whose, &PersonSuspended { reason }.into());
+        let by_hand = format!(
+            concat!(
+                r#"{{"actors":{{"clock":1,"person/p-ada":1}},"first":"2026-03-02T09:00:00Z","from":7,"root":"{}","#,
+                r#""size":9,"types":{{"lumos.clock.source_named.v1":1,"lumos.person.suspended.v1":1}},"#,
+                r#""until":"2026-03-02T10:00:00.5Z"}}"#
+            ),
+            "ab".repeat(32)
+        );
+        assert_eq!(examined.record(), Digest::of(by_hand.as_bytes()));
+        let act = examined.act_of(&"p-ada".parse().unwrap()).unwrap();
+        assert_eq!((act.entry, act.matter), (8, Matter::People));
+    }
+
+    #[test]
+    fn many_entries_of_a_matter_are_counted_and_the_first_are_named() {
+        let span = Span { from: 0, size: 99 };
+        let mut examined = Examined::new(span, Digest::of(b"root"));
+        let left = SandboxLeft {
+            founder: "p-ben".parse().unwrap(),
+        };
+        let left = Event::from(left);
+        for entry in 0..99 {
+            let time = Timestamp::UNIX_EPOCH;
+            examined.add(entry, time, &Actor::Clock, &Stream::Org, &left);
+        }
+        assert_eq!(examined.matters()[&Matter::Exceptions], 99);
+        assert_eq!(examined.named(Matter::Exceptions).len(), NAMED);
+        assert!(examined.named(Matter::Keys).is_empty());
+    }
+}
