@@ -136,6 +136,8 @@ pub struct Examined {
     actors: BTreeMap<Actor, u64>,
     /// The first thing that each person did to the house.
     acts: BTreeMap<PersonId, Act>,
+    /// What the last entry was about: a confirmation stands right behind what it confirms.
+    before: Matter,
     /// Since when the last review that became due in this range was due.
     due: Option<Timestamp>,
 }
@@ -154,6 +156,7 @@ impl Examined {
             named: BTreeMap::new(),
             actors: BTreeMap::new(),
             acts: BTreeMap::new(),
+            before: Matter::Rules,
             due: None,
         }
     }
@@ -201,11 +204,16 @@ impl Examined {
                 Event::SystemResumed(e) => Some(&e.first),
                 _ => None,
             };
+            let matter = match event {
+                Event::ProposalConfirmed(_) => self.before,
+                _ => matter,
+            };
             for person in acted.into_iter().chain(first) {
                 let act = || Act { entry, matter };
                 self.acts.entry(person.clone()).or_insert_with(act);
             }
         }
+        self.before = matter;
     }
 
     /// The range.

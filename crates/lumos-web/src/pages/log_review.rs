@@ -4,7 +4,7 @@ use askama::Template;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use lumos_domain::{
     id::Digest,
-    log_review::{LogReview, SignLogReview, Span, called, meaning},
+    log_review::{Examined, LogReview, SignLogReview, Span, called, meaning},
     refusal::Refusal,
     words::{Finding, Grade, Matter},
 };
@@ -57,6 +57,8 @@ pub(super) struct Range {
     pub(super) first: When,
     pub(super) until: When,
     pub(super) matters: Vec<MatterRows>,
+    /// What nothing happened about.
+    pub(super) quiet: String,
     pub(super) types: Vec<(String, u64)>,
     pub(super) actors: Vec<(String, u64)>,
     /// Why the reader cannot sign for it, if so.
@@ -164,12 +166,21 @@ async fn range(visit: &Visit, shown: &Shown, standing: &LogReview) -> Result<Ran
         first: When::of(examined.first(), visit.now),
         until: When::of(examined.until(), visit.now),
         matters: matters(visit, shown).await?,
+        quiet: quiet(examined),
         types: types.collect(),
         actors,
         refused: shown.refused.as_ref().map(Refusal::to_string),
         choices: Finding::ALL.iter().map(choice).collect(),
         password_needed: log_review::grade(standing) == Grade::Part11,
     })
+}
+
+/// The matters that no entry is about: that there was nothing is worth saying too.
+fn quiet(examined: &Examined) -> String {
+    let all = Matter::ALL.iter();
+    let none = all.filter(|matter| !examined.matters().contains_key(matter));
+    let none: Vec<_> = none.map(|matter| called(*matter)).collect();
+    none.join("; ")
 }
 
 async fn matters(visit: &Visit, shown: &Shown) -> Result<Vec<MatterRows>, Oops> {
@@ -338,6 +349,7 @@ impl LogReviewPage {
                 entries: 12,
                 rows: vec![Row::sample()],
             }],
+            quiet: called(Matter::Clock).to_owned(),
             types: vec![("lumos.role.granted.v1".into(), 12)],
             actors: vec![(hostile.into(), 12)],
             refused: None,

@@ -21,7 +21,7 @@ const MONTH_H: i64 = 30 * 24;
 /// Grace is signed in, and somebody of her role reviews the log every 30 days.
 async fn asked() -> Site {
     let site = signed_in().await;
-    site.as_ada("ask for log reviews", |sealer| {
+    site.as_ada("ask-for-log-reviews", |sealer| {
         let schedule = Schedule {
             role: "reviewer".parse().unwrap(),
             every_days: 30,
@@ -87,7 +87,7 @@ async fn it_waits_for_whoever_may_sign_and_is_signed_once() {
     for needed in [
         "waiting",
         "people and what they may do",
-        "bulk readings",
+        "No entry about: keys of the ledger",
         "Sign",
     ] {
         assert!(before.contains(needed), "{needed}: {before}");
@@ -149,6 +149,8 @@ async fn it_waits_for_whoever_may_sign_and_is_signed_once() {
     }
     let inbox = site.get("/").await.html;
     assert!(!inbox.contains("The log waits"), "{inbox}");
+    site.clock.forward(1);
+    again(&mut site).await;
     let told = site.get("/ask/log-reviews").await.html;
     assert!(told.contains("signed as reviewer"), "{told}");
     assert!(!told.contains("NO"), "{told}");

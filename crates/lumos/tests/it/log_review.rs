@@ -82,7 +82,7 @@ async fn somebody_else_than_the_administrator_signs_for_the_log() {
                 "risk",
                 "evidence-pack --from 2020-01-01 --out pack",
                 0,
-                "Evidence",
+                "in `pack`",
             ),
         ])
         .await;
