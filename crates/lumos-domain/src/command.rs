@@ -345,13 +345,16 @@ fn consequences(
         C::SettlePromotion { release, outcome } => {
             system::settle_promotion(world, release, outcome)
         }
-        C::RecordDenial(denial) => Ok(vec![(
-            Stream::Denials(denial.agent.system.clone()),
-            denial.clone().into(),
-        )]),
+        C::RecordDenial(denial) => Ok(denied(denial)),
         C::RecordReading(reading) => recorded(caller, reading),
         C::SignLogReview(sign) => log_review::sign(world, caller, sign),
     }
+}
+
+/// A denial in the stream of the system that was denied.
+fn denied(denial: &DenialRecorded) -> Decided {
+    let stream = Stream::Denials(denial.agent.system.clone());
+    vec![(stream, denial.clone().into())]
 }
 
 /// A reading in the stream of whoever read.

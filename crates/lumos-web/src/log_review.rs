@@ -35,7 +35,7 @@ pub(crate) async fn standing(app: &App) -> Result<LogReview, Problem> {
 pub(crate) fn state(standing: &LogReview, now: Timestamp) -> &'static str {
     match (&standing.schedule, &standing.open) {
         (None, _) => "not asked for",
-        (Some(_), None) => "waiting",
+        (Some(_), None) => "not due",
         (Some(_), Some(open)) if now < open.overdue => "due",
         (Some(_), Some(_)) => "overdue",
     }

@@ -38,7 +38,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
 /// What is asked for, and where it stands.
 #[derive(Serialize, ToSchema)]
 struct LogReviewView {
-    /// `not asked for`, `waiting`, `due` or `overdue`.
+    /// `not asked for`, `not due`, `due` or `overdue`.
     state: &'static str,
     /// The role that signs.
     role: Option<String>,

@@ -315,12 +315,7 @@ pub(super) async fn entries(
         .map_err(Problem::from)?;
     let full = found.len() == max;
     let next = found.last().filter(|_| full).map(|last| last.index + 1);
-    let people = found.iter().flat_map(|entry| {
-        let mut people = super::say::people(&entry.event);
-        people.extend(person_of(&entry.actor));
-        people
-    });
-    let names = Names::of(&visit.app, people).await?;
+    let names = Names::of(&visit.app, found.iter().flat_map(ledger::people)).await?;
     let rows = found.iter().map(|entry| ledger::row(entry, &names, &visit));
     Ok(paint(&EntriesPage {
         rows: rows.collect(),

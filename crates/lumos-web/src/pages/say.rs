@@ -1,6 +1,9 @@
 //! What happened, as a sentence for people. The words of the ledger stay beside it.
 
+use std::collections::BTreeSet;
+
 use lumos_domain::{
+    actor::{Right, Scope},
     erasure::Kept,
     event::{Event, ReadingRecorded},
     id::PersonId,
@@ -260,6 +263,42 @@ fn of_keys(event: &Event) -> String {
             e.key.id(),
             e.good_until
         ),
+        other => of_people(other),
+    }
+}
+
+/// What happened to people and to what they may do.
+fn of_people(event: &Event) -> String {
+    let place = |scope: &Scope| match scope {
+        Scope::Organisation => "everywhere".to_owned(),
+        Scope::Unit(unit) => format!("for unit {}", cut(unit, 80)),
+        Scope::Model(model) => format!("for model {model}"),
+    };
+    let words = |rights: &BTreeSet<Right>| {
+        let words: Vec<_> = rights.iter().map(|right| right.as_str()).collect();
+        words.join(", ")
+    };
+    match event {
+        Event::PersonAdded(e) if e.service => "service added".to_owned(),
+        Event::PersonAdded(_) => "person added".to_owned(),
+        Event::PersonSuspended(_) => "may act no more".to_owned(),
+        Event::RoleGranted(e) => {
+            format!("is {} {}", e.grant.role, place(&e.grant.scope))
+        }
+        Event::RoleRevoked(e) => {
+            format!("is no longer {} {}", e.grant.role, place(&e.grant.scope))
+        }
+        Event::CredentialSet(e) if e.by_other => "password set by somebody else".to_owned(),
+        Event::CredentialSet(_) => "password set".to_owned(),
+        Event::TokenIssued(e) => {
+            format!("token issued until {}: {}", e.expires, words(&e.rights))
+        }
+        Event::RoleDefined(e) => format!("role {} may {}", e.role, words(&e.rights)),
+        Event::GateDefined(e) => format!("gate to {} defined", e.gate.environment),
+        Event::ModeSet(e) => {
+            let scope = String::from(e.scope.clone());
+            format!("{} in {} for {}", e.mode, e.environment, scope)
+        }
         other => plain(other.kind()),
     }
 }

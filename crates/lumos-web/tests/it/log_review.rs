@@ -85,7 +85,7 @@ async fn it_waits_for_whoever_may_sign_and_is_signed_once() {
     site.checkpoint().await;
     let before = site.get(PAGE).await.html;
     for needed in [
-        "waiting",
+        "not due",
         "people and what they may do",
         "No entry about: keys of the ledger",
         "Sign",
