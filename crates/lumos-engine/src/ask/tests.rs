@@ -37,12 +37,7 @@ fn review() -> ReviewId {
 struct Told(Vec<LedgerEntry>);
 
 impl Told {
-    fn say(
-        &mut self,
-        stream: &str,
-        actor: &str,
-        event: impl Into<lumos_domain::event::Event>,
-    ) -> &mut Self {
+    fn say(&mut self, stream: &str, actor: &str, event: impl Into<Event>) -> &mut Self {
         let index = self.0.len() as u64;
         self.0.push(LedgerEntry {
             index,
@@ -434,7 +429,7 @@ fn questions_are_asked_by_their_words_and_of_known_types() {
         assert_eq!(question.as_str().parse(), Ok(question));
         let (kinds, answer) = question.answer();
         for kind in kinds {
-            assert!(lumos_domain::event::Event::KINDS.contains(kind), "{kind}");
+            assert!(Event::KINDS.contains(kind), "{kind}");
         }
         let nothing = Period {
             from: Timestamp::MIN,
