@@ -4,7 +4,7 @@
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use lumos_domain::{actor::Actor, id::PersonId};
+use lumos_domain::{actor::Actor, event::Event, id::PersonId, words::Reading};
 
 use crate::{
     door::DoorError,
@@ -126,6 +126,20 @@ impl Question {
     /// pack holds those that it is about; and the changes have a place of their own.
     pub(crate) const fn is_in_packs(self) -> bool {
         !matches!(self, Self::Changes | Self::Overdue | Self::Reviewers)
+    }
+
+    /// Whether the answer rests on the entry, of the types that it is answered from. What is only listed is kept for the
+    /// period alone, so that an answer takes the room of what it tells, not of all there ever was.
+    fn wants(self, entry: &LedgerEntry, period: &Period) -> bool {
+        let inside = match (self, &entry.event) {
+            (Self::Refused | Self::Reads | Self::Erased, _)
+            | (Self::Reviewers, Event::Signed(_) | Event::LogReviewed(_)) => true,
+            (Self::LogReviews, Event::ReadingRecorded(e)) if e.reading != Reading::LogReview => {
+                return false;
+            }
+            _ => false,
+        };
+        entry.time < period.to && (!inside || period.holds(entry))
     }
 
     /// The types of the entries that it is answered from.
@@ -269,7 +283,7 @@ pub async fn ask(
             after = i64::try_from(last.index).unwrap_or(i64::MAX);
             for stored in &page {
                 let entry = LedgerEntry::read(stored)?;
-                if entry.time < period.to {
+                if question.wants(&entry, period) {
                     entries.push(entry);
                 }
             }

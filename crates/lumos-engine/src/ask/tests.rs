@@ -1,6 +1,6 @@
 use lumos_domain::{
     event::{
-        AuthorClaimed, CandidateDetected, Event, LogReviewDue, LogReviewOverdue, LogReviewSet,
+        AuthorClaimed, CandidateDetected, LogReviewDue, LogReviewOverdue, LogReviewSet,
         LogReviewed, ProposalMade, ReadingRecorded, ReleaseApproved, ReleasesAssigned,
         ReviewOpened, Signed,
     },
@@ -421,6 +421,31 @@ fn a_rubber_stamp_shows() {
         row("p-stamp"),
         ["3", "3", "100", "20 s", "20 s", "20 s", "3", "0"]
     );
+}
+
+/// An answer rests on no more of the past than it must, and on nothing after its period.
+#[test]
+fn what_is_only_listed_is_kept_for_the_period_alone() {
+    let mut told = Told::default();
+    told.shown("p-1", 0).signed("p-1").opened(9).asked_for();
+    let [reading, signed, opened, asked] = &told.0[..] else {
+        panic!("four entries");
+    };
+    let (before, after) = ((at(10), at(20)), (at(0), at(0)));
+    let wants = |question: Question, entry: &LedgerEntry, (from, to): (Timestamp, Timestamp)| {
+        question.wants(entry, &Period { from, to })
+    };
+    for (question, entry, wanted) in [
+        (Question::Reads, reading, false),
+        (Question::LogReviews, reading, true),
+        (Question::LogReviews, asked, true),
+        (Question::Reviewers, signed, false),
+        (Question::Reviewers, opened, true),
+        (Question::Overdue, opened, true),
+    ] {
+        assert_eq!(wants(question, entry, before), wanted, "{question:?}");
+        assert!(!wants(question, entry, after), "{question:?}");
+    }
 }
 
 #[test]

@@ -107,6 +107,36 @@ async fn told_to_auditors(world: &World) {
         .is(0, "");
 }
 
+/// What the organisation file asks for holds from the founding on.
+#[tokio::test]
+async fn an_organisation_is_founded_with_reviews_of_its_log() {
+    let mut world = World::prepared(|settings| settings);
+    let organisation = std::fs::read_to_string(world.path("organisation.yaml")).unwrap();
+    for (asked, starts) in [
+        ("{role: nobody, every_days: 30, within_days: 7}", false),
+        (
+            "{role: compliance-officer, every_days: 30, within_days: 7}",
+            true,
+        ),
+    ] {
+        let with = format!("{organisation}\nlog_review: {asked}\n");
+        world.write("organisation.yaml", with);
+        if starts {
+            world.start(2).await;
+        } else {
+            world.say("serve").await.is(1, "may not `read`");
+        }
+    }
+    world
+        .check_as(&[(
+            "administrator",
+            "log-review show",
+            0,
+            "role: compliance-officer",
+        )])
+        .await;
+}
+
 /// Whoever holds the role and changed people in the range is refused, even as the only one; then somebody else comes.
 #[tokio::test]
 async fn an_administrator_does_not_examine_their_own_deeds() {
