@@ -9,7 +9,7 @@ use lumos_domain::{
     log_review::Schedule,
     proposal::Governed,
     seal::SealedValue,
-    words::{Finding, Grade, Reading, Verdict},
+    words::{Finding, Grade, Verdict},
 };
 use serde_json::json;
 

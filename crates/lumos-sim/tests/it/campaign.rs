@@ -130,15 +130,20 @@ fn a_log_review_happens_once_whatever_becomes_of_its_writes() {
     let told = |plan: Plan| -> Result<(Shape, Vec<&'static str>)> {
         let mut world = World::with(Story::examining(), plan, None)?;
         world.live()?;
-        let shape = world.check()?;
-        let happened = &shape.streams["log-review"];
+        let mut shape = world.check()?;
+        let happened = shape.streams.entry("log-review".to_owned()).or_default();
         let kinds = ["set", "due", "overdue", "signed"];
-        let each = kinds.iter().zip(happened);
+        let each = kinds.iter().zip(happened.iter());
         let same = each.filter(|(kind, event)| event.contains(&format!("log_review.{kind}.v1")));
         ensure!(
             (same.count(), happened.len()) == (kinds.len(), kinds.len()),
             "{happened:#?}"
         );
+        // A process that died has started again, and that is an entry more to examine.
+        let range = happened.pop().context("it is signed")?;
+        let (signed, size) = range.split_once("\"size\":").context("it has an end")?;
+        let rest = size.trim_start_matches(|c: char| c.is_ascii_digit());
+        happened.push(format!("{signed}{rest}"));
         Ok((shape, world.plan().writes()))
     };
     each_of_the_last(EXAMINING, told);

@@ -63,7 +63,7 @@ pub(super) async fn run(remote: &Remote, out: &Out) -> Result<Said> {
             waits.join(", ")
         );
     }
-    println!("log review: {}", text(&log, "state"));
+    println!("log review: {}", log_review(&log, &people));
     println!("proposals that wait: {}", waiting.len());
     for proposal in &waiting {
         println!(
@@ -74,6 +74,21 @@ pub(super) async fn run(remote: &Remote, out: &Out) -> Result<Said> {
         );
     }
     Ok(if healthy { Said::Yes } else { Said::No })
+}
+
+/// Where the review of the log stands, and whether anybody could sign for it.
+fn log_review(log: &Value, people: &[Value]) -> String {
+    let (state, role) = (text(log, "state"), &log["role"]);
+    let could = people.iter().any(|person| {
+        let active = person["service"] == false && person["suspended"] == false;
+        active && list(&person["roles"]).contains(role)
+    });
+    match role.as_str() {
+        Some(role) if !could => {
+            format!("{state}; nobody holds the role {role}, so nobody could sign")
+        }
+        _ => state.to_owned(),
+    }
 }
 
 fn list(value: &Value) -> Vec<Value> {
