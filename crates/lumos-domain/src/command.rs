@@ -347,7 +347,7 @@ fn consequences(
         }
         C::RecordDenial(denial) => Ok(denied(denial)),
         C::RecordReading(reading) => recorded(caller, reading),
-        C::SignLogReview(sign) => log_review::sign(world, caller, sign),
+        C::SignLogReview(sign) => log_review::sign(world, caller, sign, now),
     }
 }
 

@@ -167,9 +167,15 @@ impl LogReview {
         match &self.open {
             Some(open) if open.missed == 0 => schedule.overdue(open.since).max(now),
             Some(open) => again(schedule, open.since, now).1,
-            None => days_after(self.until.unwrap_or(now), schedule.every_days).max(now),
+            None => due_after(self.until.unwrap_or(now), schedule, now).max(now),
         }
     }
+}
+
+/// When the next review is due after entries up to `until` were examined. A clock that was set ahead, and back again, has
+/// put nothing off.
+fn due_after(until: Timestamp, schedule: &Schedule, now: Timestamp) -> Timestamp {
+    days_after(until.min(now), schedule.every_days)
 }
 
 /// How many reviews were not signed in time at `now`, of those due at `since` and each period after it; and when the next
@@ -332,7 +338,12 @@ pub fn own_act<'a>(
     Ok(examined.act_of(who))
 }
 
-pub(crate) fn sign(world: &World, caller: &Caller, sign: &SignLogReview) -> Result<Decided, Halt> {
+pub(crate) fn sign(
+    world: &World,
+    caller: &Caller,
+    sign: &SignLogReview,
+    now: Timestamp,
+) -> Result<Decided, Halt> {
     let signer = person::signer(world, caller)?.clone();
     let schedule = may_sign(world, &signer)?;
     let state = world.log_review()?;
@@ -388,7 +399,7 @@ pub(crate) fn sign(world: &World, caller: &Caller, sign: &SignLogReview) -> Resu
         reason: sign.reason,
         meaning: meaning(sign.finding).to_owned(),
         grade,
-        next: days_after(examined.until(), schedule.every_days),
+        next: due_after(examined.until(), &schedule, now),
     };
     Ok(vec![(Stream::LogReview, signed.into())])
 }

@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use crate::world::{Said, World};
+use crate::{
+    cluster::Cluster,
+    world::{Said, World},
+};
 
 const SET: &str = "log-review set --within-days 7 --reason 'our rule'";
 
@@ -31,6 +34,12 @@ async fn somebody_else_than_the_administrator_signs_for_the_log() {
     world
         .check_as(&[
             ("compliance", "log-review show", 0, "not asked for"),
+            (
+                "risk",
+                "evidence-pack --from 2020-01-01 --out before",
+                0,
+                "in `before`",
+            ),
             ("compliance", &everybody, 3, "not-allowed"),
             ("administrator", &theirs, 1, "may not `read`"),
             ("administrator", &everybody, 0, "log_review.set"),
@@ -100,6 +109,12 @@ async fn told_to_auditors(world: &World) {
         table.contains("signed as compliance officer: found"),
         "{table}"
     );
+    // What nobody was asked for at first is no gap any more.
+    for (pack, gaps) in [("before", true), ("pack", false)] {
+        let unseen = world.path(&format!("{pack}/workpapers/unseen.csv"));
+        let unseen = std::fs::read_to_string(unseen).unwrap();
+        assert_eq!(unseen.contains("log not examined"), gaps, "{unseen}");
+    }
     let vkey = world.vkey().to_owned();
     world
         .say_as("risk", &format!("ledger verify pack --vkey {vkey}"))
@@ -154,4 +169,31 @@ async fn an_administrator_does_not_examine_their_own_deeds() {
     sign(&world, "administrator", &range, "nothing-found")
         .await
         .is(3, "own-acts");
+}
+
+#[tokio::test]
+async fn real_the_log_is_reviewed_on_postgresql() {
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
+    let url = cluster.url("lumos", &cluster.database());
+    let database = format!("postgres: {{url: '{url}', replicas: 1}}\n");
+    let world = World::acme_with(|settings| settings + &database).await;
+    let asked = format!("{SET} --role compliance-officer --every-days 30");
+    world
+        .say_as("administrator", &asked)
+        .await
+        .is(0, "log_review.set");
+    let range = shown(&world, "compliance").await;
+    sign(&world, "compliance", &range, "nothing-found")
+        .await
+        .is(0, "log_review.signed");
+    world
+        .check_as(&[
+            ("risk", "ask log-reviews", 0, "nothing found"),
+            ("risk", "ask overdue", 0, "0 in all"),
+            ("risk", "ask who", 0, "role administrator"),
+        ])
+        .await;
+    world.ledger_verifies("risk").await;
 }

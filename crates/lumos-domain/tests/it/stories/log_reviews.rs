@@ -225,6 +225,25 @@ fn a_crumb_of_the_log_puts_nothing_off() {
     assert_eq!(whole.next, acme.now + SignedDuration::from_hours(30 * DAY));
 }
 
+/// A clock that was set ahead for one entry would put the next review off for a lifetime.
+#[test]
+fn a_clock_set_ahead_puts_nothing_off() {
+    let mut acme = reviewed();
+    acme.wait(50 * 365 * DAY);
+    acme.quietly(|acme| acme.submit("dora", "2", manifest("w2", "p1", "d1")));
+    acme.wait(-50 * 365 * DAY);
+    let signed = signature(sign_all(&mut acme, "cleo"));
+    assert!(signed.until > acme.now);
+    let month = SignedDuration::from_hours(30 * DAY);
+    assert_eq!(signed.next, acme.now + month);
+    acme.govern("ada", "ends it", ended());
+    acme.quietly(|acme| {
+        let asked = asked("risk", 30, 7, Grade::Recorded);
+        assert!(acme.act("ada", "asks again", asked.into()));
+    });
+    assert_eq!(state(&acme).next, Some(acme.now + month));
+}
+
 #[test]
 fn nobody_examines_what_they_did_to_the_house() {
     let mut acme = Acme::new();
