@@ -15,6 +15,7 @@ use crate::{
         ReviewId, SystemName, TokenId,
     },
     keys::{self, AddKey, RevokeKey},
+    log_review::{self, SignLogReview},
     org::{self, Genesis},
     person::{self, AddPerson, IssueToken, authorise},
     proposal::{self, Governed},
@@ -151,6 +152,7 @@ pub enum Command {
     },
     RecordDenial(DenialRecorded),
     RecordReading(ReadingRecorded),
+    SignLogReview(SignLogReview),
 }
 
 impl From<Governed> for Command {
@@ -193,9 +195,10 @@ fn allowed(world: &World, caller: &Caller, command: &Command) -> Result<(), Halt
         C::LeaveSandbox { .. } => everywhere(Right::Govern),
         C::Govern(change) => change.allowed(world, caller),
         // Who may depends on what is proposed.
-        C::ConfirmProposal { .. } | C::DeclineProposal { .. } | C::Sign(_) => {
-            person::signer(world, caller).map(|_| ())
-        }
+        C::ConfirmProposal { .. }
+        | C::DeclineProposal { .. }
+        | C::Sign(_)
+        | C::SignLogReview(_) => person::signer(world, caller).map(|_| ()),
         // Nobody has to wait for a second person to stop a key that was stolen.
         C::SetHold(_) | C::CreateKey(_) | C::RevokeKey(_) => everywhere(Right::Govern),
         C::AddPerson(_)
@@ -329,6 +332,7 @@ fn consequences(
         } => review::revoke(world, caller, review, cause, *reason),
         C::TimerDue { stream, key } => match stream {
             Stream::Person(person) if key == ERASURE => erasure::timer_due(world, person, now),
+            Stream::LogReview => log_review::timer_due(world, now),
             _ => review::timer_due(world, stream, key, now),
         },
         C::StopSystem { system, reason } => system::stop(world, system, *reason),
@@ -341,12 +345,16 @@ fn consequences(
         C::SettlePromotion { release, outcome } => {
             system::settle_promotion(world, release, outcome)
         }
-        C::RecordDenial(denial) => Ok(vec![(
-            Stream::Denials(denial.agent.system.clone()),
-            denial.clone().into(),
-        )]),
+        C::RecordDenial(denial) => Ok(denied(denial)),
         C::RecordReading(reading) => recorded(caller, reading),
+        C::SignLogReview(sign) => log_review::sign(world, caller, sign, now),
     }
+}
+
+/// A denial in the stream of the system that was denied.
+fn denied(denial: &DenialRecorded) -> Decided {
+    let stream = Stream::Denials(denial.agent.system.clone());
+    vec![(stream, denial.clone().into())]
 }
 
 /// A reading in the stream of whoever read.

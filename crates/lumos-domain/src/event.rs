@@ -19,11 +19,12 @@ use crate::{
         PersonId, ReleaseId, ReviewId, RoleName, TokenId,
     },
     keys::LogKey,
+    log_review::Schedule,
     proposal::Governed,
     retention::HoldScope,
     rules::{Gate, ReviewRules},
     seal::Sealed,
-    words::{Grade, KeyPlace, Mode, ModelTier, PartKind, Reading, RecordClass, Verdict},
+    words::{Finding, Grade, KeyPlace, Mode, ModelTier, PartKind, Reading, RecordClass, Verdict},
 };
 
 macro_rules! events {
@@ -607,6 +608,62 @@ events! {
     ProposalDeclined = "lumos.proposal.declined.v1" {
         /// Why.
         reason: Sealed,
+    }
+
+    // ---- log review ------------------------------------------------------------------------------
+    /// It was set how often the log is examined, and by whom.
+    LogReviewSet = "lumos.log_review.set.v1" {
+        /// What is asked for from now on; nothing where nobody has to any more.
+        schedule: Option<Schedule>,
+        /// What was asked for before.
+        was: Option<Schedule>,
+        /// When it is looked at next.
+        next: Option<Timestamp>,
+        /// Why.
+        reason: Sealed,
+    }
+    /// The log must be examined.
+    LogReviewDue = "lumos.log_review.due.v1" {
+        /// Since when.
+        since: Timestamp,
+        /// When it is overdue.
+        overdue: Timestamp,
+    }
+    /// Nobody signed in time that the log was examined.
+    LogReviewOverdue = "lumos.log_review.overdue.v1" {
+        /// Since when it is due.
+        since: Timestamp,
+        /// How many reviews in a row were not signed in time.
+        missed: u32,
+        /// When a further one is.
+        again: Timestamp,
+    }
+    /// A person signed that they examined a range of the log.
+    LogReviewed = "lumos.log_review.signed.v1" {
+        /// Who.
+        person: PersonId,
+        /// The role they signed in.
+        role: RoleName,
+        /// The index of the first entry of the range, where the last one ended.
+        from: u64,
+        /// The size of the checkpoint that the range ends at.
+        size: u64,
+        /// The root hash of that checkpoint.
+        root: Digest,
+        /// SHA-256 of the record of what there was to examine, as it was shown.
+        record: Digest,
+        /// When the last entry of the range was written.
+        until: Timestamp,
+        /// What was found.
+        finding: Finding,
+        /// In the signer's words.
+        reason: Sealed,
+        /// What the signature means (21 CFR 11.50).
+        meaning: String,
+        /// How it was made.
+        grade: Grade,
+        /// When the next review is due.
+        next: Timestamp,
     }
 
     // ---- readings --------------------------------------------------------------------------------

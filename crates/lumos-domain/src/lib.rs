@@ -13,6 +13,7 @@ pub mod event;
 pub mod facts;
 pub mod id;
 pub mod keys;
+pub mod log_review;
 pub mod manifest;
 pub mod model;
 pub mod org;

@@ -15,6 +15,7 @@ use crate::{
     facts::{Binding, BundleRef},
     id::{Digest, HoldId, ModelName, PersonId, ProposalId, RoleName},
     keys::{self, RotateKey},
+    log_review::{self, SetLogReview},
     model::{self, RegisterModel},
     org::{self, SetMode},
     outside::{self, DefineOutsideAgent},
@@ -101,6 +102,8 @@ pub enum Governed {
     },
     /// Another key is to sign the ledger.
     RotateKey(RotateKey),
+    /// It is set how often the log is examined, and by whom.
+    SetLogReview(SetLogReview),
     /// It is asked that a person be erased.
     ErasePerson {
         /// Who.
@@ -215,6 +218,7 @@ impl Governed {
                 None => Value::Null,
             },
             Self::RotateKey(_) => json!({ "key": world.keys()?.current }),
+            Self::SetLogReview(_) => json!({ "schedule": world.log_review()?.schedule }),
             Self::ErasePerson { person, .. } => json!({ "person": person }),
         })
     }
@@ -237,6 +241,7 @@ impl Governed {
             | Self::DefineOutsideAgent(_)
             | Self::SetRetention(_)
             | Self::RotateKey(_)
+            | Self::SetLogReview(_)
             | Self::LiftHold { .. } => everywhere(Right::Govern),
             Self::GrantRole { .. } => everywhere(Right::ManagePeople),
             Self::ErasePerson { person, .. } => {
@@ -279,6 +284,7 @@ impl Governed {
             Self::SetRetention(set) => retention::set(world, set),
             Self::LiftHold { hold, reason } => retention::lift(world, hold, *reason),
             Self::RotateKey(rotate) => keys::rotate(world, rotate, now),
+            Self::SetLogReview(set) => log_review::set(world, set, now),
             Self::ErasePerson { person, reason } => erasure::request(world, person, *reason, now),
         }
     }
@@ -311,6 +317,7 @@ impl Governed {
             Self::SetModelTier { model, tier, .. } => *tier < world.model(model)?.effective_tier(),
             Self::DefineSystem(define) => define.loosens(world.system(&define.system)?),
             Self::SetRetention(set) => set.loosens(world)?,
+            Self::SetLogReview(set) => set.loosens(world)?,
         })
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     actor::Right,
     id::{Digest, Environment},
-    words::{Depth, Grade},
+    words::{Depth, Grade, Matter},
 };
 
 /// A duty that keeps a person from approving (DESIGN promise 6).
@@ -157,6 +157,13 @@ refusals! {
     KeyRevoked = "key-revoked", "this key was revoked; create another one and rotate to it";
     /// The key signed before.
     KeyUsed = "key-used", "this key signed the ledger before and was replaced; create another one and rotate to it";
+    /// Nobody has to examine the log here.
+    NoLogReview = "no-log-review", "nobody is asked to examine the log here; who governs can say every how many days, and which role";
+    /// A range of the log that cannot be signed.
+    LogRange { problem: String } = "log-range", "this range of the log cannot be signed: {problem}";
+    /// The signer changed the house in the range.
+    OwnActs { what: Matter, entry: u64 } = "own-acts",
+        "you cannot sign for these entries: entry {entry} is yours, about {what}; somebody else who holds the role must examine it";
     /// The account to erase can still act.
     StillActive = "still-active", "this account can still act; suspend it first, then ask that it be erased";
     /// Nobody erases themselves.

@@ -103,6 +103,7 @@ impl HoldScope {
             | Stream::System(_)
             | Stream::Bundle(_)
             | Stream::Keys
+            | Stream::LogReview
             | Stream::Denials(_)
             | Stream::Readings(_) => return matches!(self, Self::Person(held) if held == person),
         };

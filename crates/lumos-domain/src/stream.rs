@@ -35,6 +35,8 @@ pub enum Stream {
     Proposal(ProposalId),
     /// The keys that sign the ledger.
     Keys,
+    /// Whether the log is examined, and by whom.
+    LogReview,
     /// First denials, per system asked for; nothing is decided from it.
     Denials(SystemName),
     /// What one person or service read in bulk; nothing is decided from it.
@@ -55,6 +57,7 @@ impl fmt::Display for Stream {
             Self::Bundle(name) => write!(f, "bundle/{name}"),
             Self::Proposal(id) => write!(f, "proposal/{id}"),
             Self::Keys => f.write_str("keys"),
+            Self::LogReview => f.write_str("log-review"),
             Self::Denials(name) => write!(f, "denials/{name}"),
             Self::Readings(id) => write!(f, "readings/{id}"),
         }
@@ -69,6 +72,7 @@ impl FromStr for Stream {
         Ok(match (noun, id) {
             ("org", "") if text == "org" => Self::Org,
             ("keys", "") if text == "keys" => Self::Keys,
+            ("log-review", "") if text == "log-review" => Self::LogReview,
             ("person", id) => Self::Person(id.parse()?),
             ("model", id) => Self::Model(id.parse()?),
             ("subject", id) => Self::Subject(id.parse()?),
@@ -124,6 +128,7 @@ mod tests {
             "bundle/starter",
             "proposal/0123456789abcdef0123",
             "keys",
+            "log-review",
             "denials/ward",
             "readings/p-1",
         ] {
@@ -133,6 +138,7 @@ mod tests {
             "",
             "org/",
             "keys/",
+            "log-review/",
             "release/a",
             "release/a/b/c",
             "review/a/b/c/x",

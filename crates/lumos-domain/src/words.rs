@@ -89,6 +89,39 @@ words! {
         Answer = "answer",
         /// Was shown the names of everybody.
         Names = "names",
+        /// Was shown what there is to examine in the log.
+        LogReview = "log-review",
+    }
+    /// What kind of thing an entry is about, as whoever examines the log looks for it: in the order in which it is worth
+    /// looking at.
+    Matter {
+        /// Accounts, roles, passwords and tokens.
+        People = "people",
+        /// Gates, rules of review, roles, policies, models, systems, modes, agents, and how the log is reviewed.
+        Rules = "rules",
+        /// The keys that sign the ledger.
+        Keys = "keys",
+        /// How long names stay readable, holds, and erasures.
+        Retention = "retention",
+        /// The clock was set, stood still, or is kept by something else.
+        Clock = "clock",
+        /// Something was let through with less than the ordinary way, or stopped and resumed.
+        Exceptions = "exceptions",
+        /// Something was refused.
+        Refusals = "refusals",
+        /// Something was read in bulk, or taken out of the house.
+        Readings = "readings",
+        /// The server began to run, and with which settings.
+        Starts = "starts",
+        /// Releases on their ordinary way.
+        Releases = "releases",
+    }
+    /// What somebody found who examined the log.
+    Finding {
+        /// Nothing that must be followed up.
+        Nothing = "nothing-found",
+        /// Something, which the reason says.
+        Something = "found",
     }
     /// What keeps the private half of a ledger key.
     KeyPlace {

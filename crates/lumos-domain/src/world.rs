@@ -2,7 +2,7 @@
 //! with [`Need`], the engine loads it and asks again. So the read set of a decision is exactly what it
 //! looked at, and nobody lists it by hand (docs/decisions/0002).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     erasure::Records,
@@ -12,6 +12,7 @@ use crate::{
         SystemName,
     },
     keys::Keys,
+    log_review::{Examined, LogReview, Span},
     manifest::Manifest,
     model::{Bundle, Model},
     org::Org,
@@ -36,6 +37,8 @@ pub enum Need {
     Manifest(Digest),
     /// Everything that names this person.
     Records(PersonId),
+    /// What happened in this range of the log.
+    Examined(Span),
 }
 
 /// Why a rule stopped.
@@ -66,6 +69,7 @@ enum State {
     Bundle(Bundle),
     Proposal(Box<Proposal>),
     Keys(Box<Keys>),
+    LogReview(LogReview),
     /// What is only counted: nothing is decided from it.
     Counted,
 }
@@ -84,6 +88,7 @@ impl State {
             Stream::Bundle(_) => Self::Bundle(Bundle::default()),
             Stream::Proposal(_) => Self::Proposal(Box::default()),
             Stream::Keys => Self::Keys(Box::default()),
+            Stream::LogReview => Self::LogReview(LogReview::default()),
             Stream::Denials(_) | Stream::Readings(_) => Self::Counted,
         }
     }
@@ -101,6 +106,7 @@ impl State {
             Self::Bundle(state) => state.apply(event),
             Self::Proposal(state) => state.apply(event),
             Self::Keys(state) => state.apply(event),
+            Self::LogReview(state) => state.apply(event),
             Self::Counted => {}
         }
     }
@@ -120,6 +126,7 @@ pub struct World {
     streams: BTreeMap<Stream, Loaded>,
     manifests: BTreeMap<Digest, Manifest>,
     records: BTreeMap<PersonId, Records>,
+    examined: BTreeMap<Span, Arc<Examined>>,
 }
 
 macro_rules! accessors {
@@ -192,6 +199,29 @@ impl World {
             }) => Ok(keys),
             _ => Err(Halt::Need(Need::Stream(Stream::Keys))),
         }
+    }
+
+    /// Whether the log is examined, and by whom.
+    ///
+    /// # Errors
+    /// [`Halt::Need`] when it is not loaded yet.
+    pub fn log_review(&self) -> Result<&LogReview, Halt> {
+        match self.streams.get(&Stream::LogReview) {
+            Some(Loaded {
+                state: State::LogReview(state),
+                ..
+            }) => Ok(state),
+            _ => Err(Halt::Need(Need::Stream(Stream::LogReview))),
+        }
+    }
+
+    /// What happened in a range of the log. It is not part of the read set: entries never change.
+    ///
+    /// # Errors
+    /// [`Halt::Need`] when it is not loaded yet.
+    pub fn examined(&self, span: &Span) -> Result<&Examined, Halt> {
+        let need = || Halt::Need(Need::Examined(*span));
+        self.examined.get(span).map(AsRef::as_ref).ok_or_else(need)
     }
 
     /// The manifest with this digest.
@@ -271,6 +301,11 @@ impl World {
     /// Puts in what names a person.
     pub fn load_records(&mut self, person: PersonId, records: Records) {
         self.records.insert(person, records);
+    }
+
+    /// Puts in what happened in a range of the log.
+    pub fn load_examined(&mut self, examined: Arc<Examined>) {
+        self.examined.insert(examined.span(), examined);
     }
 
     /// The manifests that were looked at.

@@ -4,7 +4,7 @@
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use lumos_domain::{actor::Actor, id::PersonId};
+use lumos_domain::{actor::Actor, event::Event, id::PersonId, words::Reading};
 
 use crate::{
     door::DoorError,
@@ -15,8 +15,11 @@ use crate::{
 mod bypass;
 pub mod changes;
 mod erased;
+pub mod log_reviews;
+mod overdue;
 mod reads;
 mod refused;
+mod reviewers;
 mod who;
 
 /// A question.
@@ -34,17 +37,26 @@ pub enum Question {
     Reads,
     /// Whose names were erased, and what keeps names.
     Erased,
+    /// Whether the log was reviewed.
+    LogReviews,
+    /// What waits beyond its time.
+    Overdue,
+    /// How people decide.
+    Reviewers,
 }
 
 impl Question {
     /// Every question.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::Who,
         Self::Changes,
         Self::Refused,
         Self::Bypass,
         Self::Reads,
         Self::Erased,
+        Self::LogReviews,
+        Self::Overdue,
+        Self::Reviewers,
     ];
 
     /// The word it is asked by.
@@ -57,6 +69,9 @@ impl Question {
             Self::Bypass => "bypass",
             Self::Reads => "reads",
             Self::Erased => "erased",
+            Self::LogReviews => "log-reviews",
+            Self::Overdue => "overdue",
+            Self::Reviewers => "reviewers",
         }
     }
 
@@ -92,7 +107,39 @@ impl Question {
                 "Whose names were erased in the period or wait to be, who asked, what kept them; and the periods and legal \
                  holds that were changed. Copies of the database and packs that left the house, LUMOS cannot erase."
             }
+            Self::LogReviews => {
+                "Who examined which entries of the log in the period, what was found, and what was missed; with how often it was \
+                 asked for. Whoever signed was shown what there was; how well they looked, LUMOS cannot see."
+            }
+            Self::Overdue => {
+                "What waits beyond its time at the end of the period: reviews, reviews of the log, and proposals that lapsed in \
+                 the period. Nothing is approved by waiting."
+            }
+            Self::Reviewers => {
+                "How each person decided in the period: signatures, how many of them approved, and how long after the record as \
+                 it was signed could be read. Whether somebody read, LUMOS cannot see; that they had no time to, it can."
+            }
         }
+    }
+
+    /// Whether a pack about a period holds the answer. The others rest on every vote and review of the house, of which a
+    /// pack holds those that it is about; and the changes have a place of their own.
+    pub(crate) const fn is_in_packs(self) -> bool {
+        !matches!(self, Self::Changes | Self::Overdue | Self::Reviewers)
+    }
+
+    /// Whether the answer rests on the entry, of the types that it is answered from. What is only listed is kept for the
+    /// period alone, so that an answer takes the room of what it tells, not of all there ever was.
+    fn wants(self, entry: &LedgerEntry, period: &Period) -> bool {
+        let inside = match (self, &entry.event) {
+            (Self::Refused | Self::Reads | Self::Erased, _)
+            | (Self::Reviewers, Event::Signed(_) | Event::LogReviewed(_)) => true,
+            (Self::LogReviews, Event::ReadingRecorded(e)) if e.reading != Reading::LogReview => {
+                return false;
+            }
+            _ => false,
+        };
+        entry.time < period.to && (!inside || period.holds(entry))
     }
 
     /// The types of the entries that it is answered from.
@@ -113,6 +160,9 @@ impl Question {
             Self::Bypass => (bypass::KINDS, bypass::answer),
             Self::Reads => (reads::KINDS, reads::answer),
             Self::Erased => (erased::KINDS, erased::answer),
+            Self::LogReviews => (log_reviews::KINDS, log_reviews::answer),
+            Self::Overdue => (overdue::KINDS, overdue::answer),
+            Self::Reviewers => (reviewers::KINDS, reviewers::answer),
         }
     }
 }
@@ -134,9 +184,13 @@ fn listed(
     }
 }
 
+/// Every question, as a sentence names them.
+pub const QUESTIONS: &str =
+    "who, changes, refused, bypass, reads, erased, log-reviews, overdue or reviewers";
+
 /// Not a question.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no question; ask who, changes, refused, bypass, reads or erased")]
+#[error("`{0}` is no question; ask {QUESTIONS}")]
 pub struct UnknownQuestion(String);
 
 impl FromStr for Question {
@@ -222,10 +276,16 @@ pub async fn ask(
     let (kinds, answer) = question.answer();
     let mut entries = Vec::new();
     for kind in kinds {
-        for stored in of_kind(store, kind).await? {
-            let entry = LedgerEntry::read(&stored)?;
-            if entry.time < period.to {
-                entries.push(entry);
+        let mut after = -1;
+        loop {
+            let page = of_kind(store, kind, after).await?;
+            let Some(last) = page.last() else { break };
+            after = i64::try_from(last.index).unwrap_or(i64::MAX);
+            for stored in &page {
+                let entry = LedgerEntry::read(stored)?;
+                if question.wants(&entry, period) {
+                    entries.push(entry);
+                }
             }
         }
     }
@@ -233,9 +293,10 @@ pub async fn ask(
     Ok(answer(&entries, period))
 }
 
-async fn of_kind(store: &dyn Store, kind: &str) -> Result<Vec<StoredEntry>, PortError> {
-    let sql = "SELECT idx, bytes FROM entries WHERE kind = $1 ORDER BY idx";
-    let rows = store.query(sql, vec![kind.into()]).await?;
+/// The next entries of a type after ledger index `after`, a page of them.
+async fn of_kind(store: &dyn Store, kind: &str, after: i64) -> Result<Vec<StoredEntry>, PortError> {
+    let sql = "SELECT idx, bytes FROM entries WHERE kind = $1 AND idx > $2 ORDER BY idx LIMIT 1000";
+    let rows = store.query(sql, vec![kind.into(), after.into()]).await?;
     let stored = rows.into_iter().filter_map(|row| {
         let index = u64::try_from(row.int(0)?).ok()?;
         let mut cells = row.0.into_iter();

@@ -7,6 +7,7 @@ use lumos_domain::{
     command::{Command, decide},
     event::Event,
     id::CommandId,
+    log_review::{Examined, Span},
     manifest::{Manifest, ManifestError},
     refusal::Refusal,
     seal::{Sealed, SealedValue},
@@ -16,6 +17,7 @@ use lumos_domain::{
 use lumos_ledger::entry;
 
 use crate::{
+    log_review::Examiner,
     ports::{Append, AppendError, Appended, NewEntry, PortError, Ports, Statement},
     record::{self, LedgerEntry, ReadEntryError},
     views::{self, Facts},
@@ -131,6 +133,7 @@ pub struct Door {
     ports: Ports,
     origin: Arc<str>,
     unknown_kind: Option<Arc<str>>,
+    examiner: Examiner,
 }
 
 impl Door {
@@ -147,6 +150,7 @@ impl Door {
             ports,
             origin: origin.into(),
             unknown_kind: unknown.map(Into::into),
+            examiner: Examiner::default(),
         })
     }
 
@@ -280,6 +284,9 @@ impl Door {
                 let manifest = Manifest::from_canonical(&bytes).map_err(|e| missing(Some(e)))?;
                 world.load_manifest(digest, manifest);
             }
+            Need::Examined(span) => {
+                world.load_examined(self.examined(span).await?);
+            }
             Need::Records(person) => {
                 let records = views::mentions::records(self, &person).await?;
                 world.load_records(person, records);
@@ -298,6 +305,14 @@ impl Door {
             .iter()
             .map(LedgerEntry::read)
             .collect::<Result<_, _>>()?)
+    }
+
+    /// What there is to examine in a range of the log.
+    ///
+    /// # Errors
+    /// When the ledger has no such range, or an entry cannot be read.
+    pub async fn examined(&self, span: Span) -> Result<Arc<Examined>, DoorError> {
+        self.examiner.examine(&*self.ports.store, span).await
     }
 
     fn append_for(

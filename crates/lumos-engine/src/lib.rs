@@ -9,6 +9,7 @@ pub mod cosigning;
 pub mod door;
 pub mod key;
 pub mod keyring;
+pub mod log_review;
 pub mod notary;
 pub mod pack;
 pub mod pick;

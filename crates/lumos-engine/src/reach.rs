@@ -83,6 +83,7 @@ impl Reach {
             // The house as a whole, its people, and what several models share.
             Stream::Org
             | Stream::Keys
+            | Stream::LogReview
             | Stream::Person(_)
             | Stream::System(_)
             | Stream::Assignment(_)

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use lumos_domain::{
     actor::Actor,
     event::{DecodeEventError, Event},
-    id::{CommandId, ParseIdError},
+    id::{CommandId, ParseIdError, PersonId},
     stream::Stream,
 };
 use lumos_ledger::{Envelope, entry};
@@ -76,6 +76,15 @@ pub enum ReadEntryError {
 }
 
 impl LedgerEntry {
+    /// The person who acted, if a person did.
+    #[must_use]
+    pub const fn person(&self) -> Option<&PersonId> {
+        match &self.actor {
+            Actor::Person(person) => Some(person),
+            Actor::Genesis | Actor::Clock | Actor::Agent(_) | Actor::Service(_) => None,
+        }
+    }
+
     /// Reads a stored entry.
     ///
     /// # Errors

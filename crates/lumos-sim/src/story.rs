@@ -9,9 +9,10 @@ use lumos_domain::{
     command::Command,
     facts::Cause,
     id::{Environment, ReleaseId, ReviewId},
+    log_review::{self, Schedule, SetLogReview, SignLogReview},
     proposal::Governed,
     review::Sign,
-    words::Verdict,
+    words::{Finding, Grade, Verdict},
 };
 use lumos_engine::{Door, DoorError, Request, ports::Clock as _, secret::Sealer, views};
 use serde_json::json;
@@ -67,6 +68,23 @@ const ERASING: &[Step] = &[
     Step::Erased("developer"),
 ];
 
+/// The ordinary story; then somebody is asked to examine the log, is late, and signs for all of it.
+const EXAMINING: &[Step] = &[
+    Step::Publish("1", PROMPTS[0]),
+    Step::Claim("1"),
+    Step::Sign("compliance", "1"),
+    Step::Sign("expert", "1"),
+    Step::Publish("2", PROMPTS[1]),
+    Step::Claim("2"),
+    Step::Revoke("2"),
+    Step::AskForLogReviews("administrator"),
+    Step::Days(31),
+    Step::LogDue,
+    Step::Days(7),
+    Step::LogMissed,
+    Step::SignLog("expert"),
+];
+
 #[derive(Debug, Clone, Copy)]
 enum Step {
     /// A version appears in the registry, with this prompt.
@@ -89,6 +107,14 @@ enum Step {
     Confirm(&'static str),
     /// The person is erased.
     Erased(&'static str),
+    /// It is asked that the log be examined every 30 days.
+    AskForLogReviews(&'static str),
+    /// The log must be examined.
+    LogDue,
+    /// Nobody did in time.
+    LogMissed,
+    /// Somebody signs for every entry there is.
+    SignLog(&'static str),
 }
 
 /// How far the people are. Outlives every process.
@@ -127,6 +153,12 @@ impl Story {
     #[must_use]
     pub const fn erasing() -> Self {
         Self::of(ERASING, "none")
+    }
+
+    /// A review of the log that is signed too late.
+    #[must_use]
+    pub const fn examining() -> Self {
+        Self::of(EXAMINING, "1")
     }
 
     const fn of(steps: &'static [Step], holds: &'static str) -> Self {
@@ -172,7 +204,7 @@ pub(crate) async fn attempt(door: &Door, outside: &Outside, story: &Story) -> Re
         return Ok(Came::Waits("the story is told".to_owned()));
     };
     let (login, command) = match *step {
-        Step::Reviewed(_) | Step::Erased(_) | Step::Days(_) => {
+        Step::Reviewed(_) | Step::Erased(_) | Step::Days(_) | Step::LogDue | Step::LogMissed => {
             return looked(door, outside, *step).await;
         }
         Step::Publish(version, prompt) => {
@@ -191,6 +223,8 @@ pub(crate) async fn attempt(door: &Door, outside: &Outside, story: &Story) -> Re
             }
             ("compliance", revoke(version)?)
         }
+        Step::AskForLogReviews(login) => (login, ask_for_log_reviews()?),
+        Step::SignLog(login) => (login, sign_log(door).await?),
         Step::Suspend(login) => ("administrator", leave(login, false)?),
         Step::Erase(login) => ("administrator", leave(login, true)?),
         Step::Confirm(login) => {
@@ -241,6 +275,14 @@ async fn looked(door: &Door, outside: &Outside, step: Step) -> Result<Came> {
             Ok(match erased {
                 Ok(true) => Came::Done,
                 _ => Came::Waits(format!("{login} is not erased")),
+            })
+        }
+        Step::LogDue | Step::LogMissed => {
+            let open = door.ask(|world| Ok(world.log_review()?.open.clone())).await;
+            let missed = open.ok().flatten().map(|open| open.missed);
+            Ok(match (step, missed) {
+                (Step::LogDue, Some(_)) | (Step::LogMissed, Some(1..)) => Came::Done,
+                _ => Came::Waits("the clock has not looked at the log review".to_owned()),
             })
         }
         Step::Days(days) => {
@@ -320,6 +362,40 @@ fn revoke(version: &str) -> Result<Unsealed> {
         review,
         cause: Cause::Person,
         reason: Some(sealer.seal("a recall")),
+    })))
+}
+
+fn ask_for_log_reviews() -> Result<Unsealed> {
+    let schedule = Schedule {
+        role: "domain-expert".parse()?,
+        every_days: 30,
+        within_days: 7,
+        grade: Grade::Recorded,
+    };
+    Ok(Some(Box::new(move |sealer| {
+        let reason = sealer.seal("a rule of the house");
+        let schedule = Some(schedule);
+        Governed::SetLogReview(SetLogReview { schedule, reason }).into()
+    })))
+}
+
+/// A signature on every entry since the last one; none while there is nothing to examine.
+async fn sign_log(door: &Door) -> Result<Unsealed> {
+    let size = door.ports().store.frontier().await?.size();
+    let Ok(span) = door.ask(|world| log_review::span(world, size)).await else {
+        return Ok(None);
+    };
+    let Ok(examined) = door.examined(span).await else {
+        return Ok(None);
+    };
+    Ok(Some(Box::new(move |sealer| {
+        Command::SignLogReview(SignLogReview {
+            from: span.from,
+            size: span.size,
+            record: examined.record(),
+            finding: Finding::Nothing,
+            reason: sealer.seal("looked at every change of people"),
+        })
     })))
 }
 

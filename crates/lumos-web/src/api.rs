@@ -23,6 +23,7 @@ pub mod health;
 pub mod hooks;
 pub mod keys;
 pub mod ledger;
+pub mod log_review;
 pub mod models;
 pub mod packs;
 pub mod people;
@@ -59,6 +60,7 @@ fn documented() -> OpenApiRouter<App> {
         .merge(enforcement::router())
         .merge(keys::router())
         .merge(ledger::router())
+        .merge(log_review::router())
         .merge(ask::router())
         .merge(packs::router())
         .merge(hooks::router())

@@ -5,6 +5,7 @@ pub mod api;
 pub mod app;
 pub mod auth;
 pub mod decisions;
+pub mod log_review;
 pub mod pack;
 pub mod pages;
 pub mod problem;

@@ -18,6 +18,7 @@ pub(crate) mod filters;
 mod frame;
 mod inbox;
 mod ledger;
+mod log_review;
 mod models;
 mod oops;
 mod password;
@@ -88,6 +89,8 @@ pub fn router() -> Router<App> {
         .route("/ledger", get(ledger::show))
         // Beside the tlog-tiles, which own every other path below `/ledger/`.
         .route("/ledger/entry/{index}", get(ledger::entry::show))
+        .route("/log-review", get(log_review::show).post(log_review::sign))
+        .route("/log-review/{matter}", get(log_review::entries))
         .route("/models", get(models::show))
         .route("/models/{model}", get(models::one))
         .route("/systems", get(systems::show))

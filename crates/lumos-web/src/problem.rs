@@ -91,6 +91,7 @@ const fn refusal_status(refusal: &Refusal) -> StatusCode {
         | Refusal::NoSlot { .. }
         | Refusal::SeparationOfDuties { .. }
         | Refusal::GradeTooLow { .. }
+        | Refusal::OwnActs { .. }
         | Refusal::NeedsSecondPerson => StatusCode::FORBIDDEN,
         Refusal::Unknown { .. } => StatusCode::NOT_FOUND,
         Refusal::BadFounders

@@ -323,6 +323,16 @@ async fn says_of_the_rest(app: &App, change: &Governed) -> Result<String, Proble
             rotate.overlap_days,
             app.unseal(&rotate.reason).await?
         ),
+        Governed::SetLogReview(set) => {
+            let reason = app.unseal(&set.reason).await?;
+            match &set.schedule {
+                Some(schedule) => format!(
+                    "have the log reviewed every {} days by {}, {} days after that at the latest, because: {reason}",
+                    schedule.every_days, schedule.role, schedule.within_days
+                ),
+                None => format!("have nobody review the log any more, because: {reason}"),
+            }
+        }
         Governed::ErasePerson { person, reason } => format!(
             "erase {} for ever, as soon as no period and no hold keeps the name, because: {}",
             name(app, person).await?,

@@ -6,10 +6,12 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use keys::{Key, LedgerKey};
 pub(crate) use ledger::{EvidencePack, Ledger, Verify};
+pub(crate) use log_review::{LogReview, SignRange};
 pub(crate) use people::{Erase, Hold, OutsideAgent, Retention, Role, Token, User};
 
 mod keys;
 mod ledger;
+mod log_review;
 mod people;
 
 /// LUMOS decides which model versions may run, and proves it.
@@ -95,12 +97,15 @@ pub(crate) enum Command {
     /// The ledger: show, export, verify, proof, checkpoint
     #[command(subcommand)]
     Ledger(Ledger),
+    /// The review of the log: show, entries, sign, list, set, end. `show` exits 3 while one is overdue
+    #[command(subcommand)]
+    LogReview(LogReview),
     /// The keys that sign the ledger: list, create, rotate, revoke, backup, restore
     #[command(subcommand)]
     Key(Key),
-    /// The auditor's questions: who, changes, refused, bypass, reads, erased. Exit 3 where a check does not hold
+    /// The auditor's questions, such as who or changes. Exit 3 where a check does not hold
     Ask {
-        /// who, changes, refused, bypass, reads or erased
+        /// who, changes, refused, bypass, reads, erased, log-reviews, overdue or reviewers
         question: String,
         /// The first day, or instant, of the period [default: 92 days ago]
         #[arg(long, value_name = "DAY")]

@@ -19,6 +19,7 @@ mod gate;
 mod init;
 pub(crate) mod key;
 mod ledger;
+mod log_review;
 mod model;
 mod people;
 mod policy;
@@ -96,6 +97,7 @@ async fn dispatch(cli: Cli) -> Result<Said> {
         Command::Model(model) => model::run(model, &Remote::of(&common)?, &out).await,
         Command::Release(release) => release::run(release, &Remote::of(&common)?, &out).await,
         Command::Review(review) => review::run(review, &Remote::of(&common)?, &out).await,
+        Command::LogReview(review) => log_review::run(review, &Remote::of(&common)?, &out).await,
         Command::Proposal(proposal) => proposal::run(proposal, &Remote::of(&common)?, &out).await,
         Command::Agent(agent) => agent::run(agent, &Remote::of(&common)?, &out).await,
         Command::System(system) => system::run(system, &Remote::of(&common)?, &out).await,

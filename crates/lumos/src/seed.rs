@@ -14,6 +14,7 @@ use lumos_domain::{
         AgentName, BundleName, Digest, Environment, ModelName, OutsideAgentName, PersonId,
         RoleName, SystemName,
     },
+    log_review::{Schedule, SetLogReview},
     model::RegisterModel,
     org::{Genesis, SetMode},
     outside::DefineOutsideAgent,
@@ -55,6 +56,9 @@ pub(crate) struct Organisation {
     /// Environments in which denials are only recorded at first.
     #[serde(default)]
     pub observe: Vec<Observe>,
+    /// Who examines the log, and how often.
+    #[serde(default)]
+    pub log_review: Option<Schedule>,
 }
 
 /// A person at genesis.
@@ -286,6 +290,7 @@ impl<'a> Plan<'a> {
         for (model, new) in &org.models {
             self.model(model, new, sealer, &mut commands)?;
         }
+        commands.extend(self.log_review(sealer));
         for observe in &org.observe {
             commands.push(
                 Governed::SetMode(SetMode {
@@ -299,6 +304,15 @@ impl<'a> Plan<'a> {
             );
         }
         Ok(commands)
+    }
+
+    fn log_review(&self, sealer: &mut Sealer<'_>) -> Option<Command> {
+        let schedule = self.organisation.log_review.clone()?;
+        let set = SetLogReview {
+            schedule: Some(schedule),
+            reason: sealer.seal("asked for at the founding"),
+        };
+        Some(Governed::SetLogReview(set).into())
     }
 
     fn genesis(&self, founding: &Founding<'_>) -> Result<Genesis> {

@@ -89,7 +89,7 @@ impl Records {
 const fn class(stream: &Stream) -> RecordClass {
     match stream {
         Stream::Person(_) => RecordClass::Account,
-        Stream::Review(_) | Stream::Assignment(_) => RecordClass::Decision,
+        Stream::Review(_) | Stream::Assignment(_) | Stream::LogReview => RecordClass::Decision,
         Stream::Org
         | Stream::System(_)
         | Stream::Bundle(_)
@@ -115,6 +115,7 @@ fn ended(
         Stream::Model(_) | Stream::System(_) if owns(person, entries) => None,
         Stream::Org
         | Stream::Keys
+        | Stream::LogReview
         | Stream::Bundle(_)
         | Stream::Assignment(_)
         | Stream::Model(_)
@@ -187,6 +188,7 @@ fn rule(event: &Event) -> Option<String> {
         ),
         Event::SystemDefined(_) => "system".to_owned(),
         Event::KeyRotated(_) => "signing key".to_owned(),
+        Event::LogReviewSet(_) => "log review".to_owned(),
         _ => return None,
     })
 }
@@ -206,6 +208,7 @@ pub fn names(actor: &Actor, event: &Event) -> BTreeSet<PersonId> {
         Event::CandidateDetected(e) => e.submitter.iter().collect(),
         Event::AuthorClaimed(e) => vec![&e.person],
         Event::Signed(e) => vec![&e.person],
+        Event::LogReviewed(e) => vec![&e.person],
         Event::SystemDefined(e) => vec![&e.owner],
         Event::OutsideAgentDefined(e) => vec![&e.account],
         Event::SystemResumed(e) => vec![&e.first],
@@ -251,6 +254,7 @@ fn is_own_words(person: &PersonId, entry: &Entry<'_>) -> bool {
         && matches!(
             entry.event,
             Event::Signed(_)
+                | Event::LogReviewed(_)
                 | Event::Remarked(_)
                 | Event::ApprovalRevoked(_)
                 | Event::ReleaseWithdrawn(_)

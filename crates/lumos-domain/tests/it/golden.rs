@@ -11,11 +11,12 @@ use lumos_domain::{
     facts::ModeScope,
     id::Digest,
     keys::{LogKey, RotateKey},
+    log_review::{Schedule, SetLogReview},
     org::SetMode,
     outside::DefineOutsideAgent,
     proposal::Governed,
     retention::SetRetention,
-    words::{Mode, ModelTier, RecordClass},
+    words::{Grade, Mode, ModelTier, RecordClass},
 };
 
 use crate::acme::{binding, bundle, gate, name, rules, sealed, triage, ward};
@@ -140,6 +141,25 @@ fn every_change_that_needs_two_has_its_file() {
                 key: second_key(),
                 overlap_days: 30,
                 reason: sealed("a year is over"),
+            }),
+        ),
+        (
+            "set_log_review",
+            Governed::SetLogReview(SetLogReview {
+                schedule: Some(Schedule {
+                    role: name("auditor"),
+                    every_days: 30,
+                    within_days: 7,
+                    grade: Grade::Part11,
+                }),
+                reason: sealed("the house is small"),
+            }),
+        ),
+        (
+            "end_log_review",
+            Governed::SetLogReview(SetLogReview {
+                schedule: None,
+                reason: sealed("the house is small"),
             }),
         ),
         (

@@ -58,6 +58,16 @@ fn said(event: &Event) -> String {
         Event::ProposalConfirmed(e) => format!("first {}", e.first),
         Event::AuthorClaimed(e) => e.person.to_string(),
         Event::RetentionSet(e) => format!("{} {} days, was {}", e.class, e.days, e.was_days),
+        Event::LogReviewSet(e) => match (&e.schedule, e.next) {
+            (Some(asked), Some(next)) => format!("by {}, next {next}", asked.role),
+            _ => "nobody any more".to_owned(),
+        },
+        Event::LogReviewDue(e) => format!("since {}, overdue {}", e.since, e.overdue),
+        Event::LogReviewOverdue(e) => format!("{} missed, again {}", e.missed, e.again),
+        Event::LogReviewed(e) => format!(
+            "{} {} to {}, {}, {}, next {}",
+            e.person, e.from, e.size, e.finding, e.grade, e.next
+        ),
         Event::OutsideAgentDefined(e) => format!("{} as {}", e.agent, e.account),
         Event::HoldSet(e) => e.scope.to_string(),
         Event::ErasureRequested(e) => match &e.kept {

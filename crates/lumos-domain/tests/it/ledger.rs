@@ -1,7 +1,7 @@
 //! A ledger in memory: every event by stream, a world that is loaded as a decision asks for it, as the
 //! engine's door does. Not here: storing, signing, or who is at the door.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use lumos_domain::{
@@ -10,6 +10,7 @@ use lumos_domain::{
     decide,
     erasure::{Entry, Records},
     id::{Digest, PersonId},
+    log_review::{Examined, Span},
     manifest::Manifest,
     refusal::Refusal,
     world::{Decided, Halt, Need},
@@ -21,6 +22,8 @@ pub(crate) struct Ledger {
     manifests: BTreeMap<Digest, Manifest>,
     /// When each event was written, and by whom.
     written: BTreeMap<Stream, Vec<(Timestamp, Actor)>>,
+    /// Every entry in the order of the ledger.
+    entries: Vec<(Timestamp, Actor, Stream, Event)>,
 }
 
 impl Ledger {
@@ -47,7 +50,24 @@ impl Ledger {
                 world.load_manifest(digest, manifest.clone());
             }
             Need::Records(person) => world.load_records(person.clone(), self.records(&person)),
+            Need::Examined(span) => world.load_examined(Arc::new(self.examined(span))),
         }
+    }
+
+    /// How many entries there are.
+    pub(crate) fn size(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
+    /// What happened in a range. A root here is the hash of nothing but the size.
+    pub(crate) fn examined(&self, span: Span) -> Examined {
+        let mut examined = Examined::new(span, Digest::of(&span.size.to_be_bytes()));
+        let entries =
+            (span.from..span.size).zip(&self.entries[usize::try_from(span.from).unwrap()..]);
+        for (index, (time, actor, stream, event)) in entries {
+            examined.add(index, *time, actor, stream, event);
+        }
+        examined
     }
 
     /// Everything that names a person, looked for in every stream.
@@ -111,6 +131,8 @@ impl Ledger {
                 events.push(event.clone());
                 let written = self.written.entry(stream.clone()).or_default();
                 written.push((now, caller.actor.clone()));
+                let entry = (now, caller.actor.clone(), stream.clone(), event.clone());
+                self.entries.push(entry);
             }
             self.same_after_reload(&world, &decided);
             return Ok(decided);
@@ -136,6 +158,7 @@ impl Ledger {
                 Stream::Bundle(id) => assert_eq!(world.bundle(id), fresh.bundle(id)),
                 Stream::Proposal(id) => assert_eq!(world.proposal(id), fresh.proposal(id)),
                 Stream::Keys => assert_eq!(world.keys(), fresh.keys()),
+                Stream::LogReview => assert_eq!(world.log_review(), fresh.log_review()),
                 Stream::Denials(_) | Stream::Readings(_) => {}
             }
         }

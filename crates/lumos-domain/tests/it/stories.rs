@@ -4,6 +4,7 @@ mod approvals;
 mod duties;
 mod erasures;
 mod house;
+mod log_reviews;
 mod outside_agents;
 mod puppets;
 mod records;

@@ -9,6 +9,7 @@ use lumos_domain::{
     id::{AssignmentId, BundleName, Digest, PersonId, ReleaseId, ReviewId, SystemName},
     seal::{Sealed, SealedValue},
     stream::Stream,
+    words::{Reading, Verdict},
 };
 
 use super::{Asked, Asks, Head, PackError, Parts, Source, parts::BLOB_BYTES_MAX, period};
@@ -343,15 +344,19 @@ fn wanted(entry: &LedgerEntry, inside: bool) -> bool {
     let told = |question: Question| question.kinds().contains(&kind);
     match &entry.event {
         Event::ModeSet(_) => true,
+        // Whether a review of the log was in time and left nothing out rests on those before it.
+        Event::LogReviewSet(_)
+        | Event::LogReviewDue(_)
+        | Event::LogReviewOverdue(_)
+        | Event::LogReviewed(_) => true,
+        Event::ReadingRecorded(e) if e.reading == Reading::LogReview => true,
         // The population and its dossiers take these in where they are about them.
-        Event::Signed(e) if e.verdict == lumos_domain::words::Verdict::Approve => false,
+        Event::Signed(e) if e.verdict == Verdict::Approve => false,
         Event::ProposalMade(_) | Event::ReleaseApproved(_) if !inside => false,
         Event::ReleaseApproved(e) => e.tuple.sandbox || e.auto.is_some(),
         Event::ProposalMade(_) => false,
         _ => {
-            let mut others = Question::ALL
-                .into_iter()
-                .filter(|q| *q != Question::Changes);
+            let mut others = Question::ALL.into_iter().filter(|q| q.is_in_packs());
             told(Question::Who) || inside && others.any(told)
         }
     }

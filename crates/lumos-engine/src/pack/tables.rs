@@ -28,7 +28,7 @@ pub struct Workpaper {
 pub(super) fn of(parts: &Parts, from: Timestamp, to: Timestamp) -> Vec<Workpaper> {
     let within = Period { from, to };
     let asked = Question::ALL.into_iter();
-    let asked = asked.filter(|question| *question != Question::Changes);
+    let asked = asked.filter(|question| question.is_in_packs());
     asked
         .map(|question| answered(parts, question, &within))
         .collect()

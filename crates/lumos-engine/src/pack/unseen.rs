@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use lumos_domain::{event::Event, id::AssignmentId, stream::Stream, words::Mode};
+use lumos_domain::{
+    event::Event, id::AssignmentId, log_review::LogReview, stream::Stream, words::Mode,
+};
 
 use super::{
     Asked, Head, Parts,
@@ -29,6 +31,7 @@ pub(super) fn of(
     all.extend(period.into_iter().flat_map(of_period));
     all.extend(unread(parts, asked));
     all.extend(stepped(parts, asked));
+    all.extend(unexamined(parts, asked));
     all.extend(erased(parts));
     all.push(gap(
         "what runs",
@@ -255,6 +258,38 @@ fn stepped(parts: &Parts, asked: &Asked) -> Vec<Unseen> {
         concerns.then(|| gap("clock", what, vec![entry.index]))
     });
     steps.collect()
+}
+
+/// What of the period nobody has examined by the end of it, and whether anybody was asked to.
+fn unexamined(parts: &Parts, asked: &Asked) -> Option<Unseen> {
+    let Asked::Period { to, .. } = asked else {
+        return None;
+    };
+    let mut state = LogReview::default();
+    let mut entries = Vec::new();
+    let about = parts.entries().filter(|entry| entry.time < *to);
+    for entry in about.filter(|entry| entry.stream == Stream::LogReview) {
+        state.apply(&entry.event);
+        if matches!(entry.event, Event::LogReviewOverdue(_)) {
+            entries.push(entry.index);
+        }
+        if matches!(entry.event, Event::LogReviewed(_)) {
+            entries.clear();
+        }
+    }
+    let last = state.examined;
+    let what = match (&state.schedule, &state.open) {
+        (None, _) => {
+            "Nobody was asked to examine the log at the end of the period: what stands in it, nobody may have read.".to_owned()
+        }
+        (Some(_), Some(open)) if open.overdue < *to => format!(
+            "The review of the log that was due since {} was not signed by the end of the period: entries from {last} on were \
+             examined by nobody.",
+            open.since
+        ),
+        (Some(_), _) => return None,
+    };
+    Some(gap("log not examined", what, entries))
 }
 
 /// Texts that nobody can read any more.

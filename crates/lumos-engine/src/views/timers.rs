@@ -1,9 +1,13 @@
-//! What must happen if nothing happens: due dates of reviews, ends of approvals, erasures. A timer only asks; `decide` answers.
+//! What must happen if nothing happens: due dates of reviews, ends of approvals, erasures, log reviews. A timer only asks; `decide` answers.
 
 use jiff::Timestamp;
 use lumos_domain::{
     erasure::ERASURE,
-    event::{ErasurePostponed, ErasureRequested, Event},
+    event::{
+        ErasurePostponed, ErasureRequested, Event, LogReviewDue, LogReviewOverdue, LogReviewSet,
+        LogReviewed,
+    },
+    log_review::LOG_REVIEW,
     review::{CRITICAL, EXPIRY, OVERDUE},
     stream::Stream,
 };
@@ -43,6 +47,18 @@ pub(super) fn project(stream: &Stream, event: &Event) -> Vec<Statement> {
             rows
         }
         Event::ErasureWithdrawn(_) | Event::ErasureCarriedOut(_) => ended(stream),
+        Event::LogReviewSet(LogReviewSet { next, .. }) => {
+            let mut rows = ended(stream);
+            rows.extend(next.map(|next| set(LOG_REVIEW, next)).unwrap_or_default());
+            rows
+        }
+        Event::LogReviewDue(LogReviewDue { overdue: next, .. })
+        | Event::LogReviewOverdue(LogReviewOverdue { again: next, .. })
+        | Event::LogReviewed(LogReviewed { next, .. }) => {
+            let mut rows = ended(stream);
+            rows.extend(set(LOG_REVIEW, *next));
+            rows
+        }
         Event::ReviewClosed(_) | Event::ApprovalRevoked(_) | Event::ApprovalExpired(_) => {
             ended(stream)
         }

@@ -118,9 +118,42 @@ fn an_erasure_happens_once_whatever_becomes_of_its_writes() {
         ensure!(left.is_empty(), "{left:?}");
         Ok((shape, world.plan().writes()))
     };
+    each_of_the_last(LEAVING, told);
+}
+
+/// Writes at the end of the story that are about the review of the log, and some before.
+const EXAMINING: usize = 16;
+
+/// A review of the log is asked for, due, missed and signed for once in effect, whichever of its writes goes wrong.
+#[test]
+fn a_log_review_happens_once_whatever_becomes_of_its_writes() {
+    let told = |plan: Plan| -> Result<(Shape, Vec<&'static str>)> {
+        let mut world = World::with(Story::examining(), plan, None)?;
+        world.live()?;
+        let mut shape = world.check()?;
+        let happened = shape.streams.entry("log-review".to_owned()).or_default();
+        let kinds = ["set", "due", "overdue", "signed"];
+        let each = kinds.iter().zip(happened.iter());
+        let same = each.filter(|(kind, event)| event.contains(&format!("log_review.{kind}.v1")));
+        ensure!(
+            (same.count(), happened.len()) == (kinds.len(), kinds.len()),
+            "{happened:#?}"
+        );
+        // A process that died has started again, and that is an entry more to examine.
+        let range = happened.pop().context("it is signed")?;
+        let (signed, size) = range.split_once("\"size\":").context("it has an end")?;
+        let rest = size.trim_start_matches(|c: char| c.is_ascii_digit());
+        happened.push(format!("{signed}{rest}"));
+        Ok((shape, world.plan().writes()))
+    };
+    each_of_the_last(EXAMINING, told);
+}
+
+/// Tells a story once for each of its last writes and each way in which that goes wrong.
+fn each_of_the_last(last: usize, told: impl Fn(Plan) -> Result<(Shape, Vec<&'static str>)>) {
     let (shape, writes) = told(Plan::default()).unwrap();
     let mut wrong = Vec::new();
-    for (n, kind) in writes.iter().enumerate().skip(writes.len() - LEAVING) {
+    for (n, kind) in writes.iter().enumerate().skip(writes.len() - last) {
         for (fault, after) in [
             (Fault::Failed, After::Returned),
             (Fault::Persisted, After::Returned),

@@ -58,7 +58,8 @@ struct AnswerView {
     wrong: usize,
 }
 
-/// The answer to `who`, `changes`, `refused`, `bypass`, `reads` or `erased`. People are named by their ids.
+/// The answer to `who`, `changes`, `refused`, `bypass`, `reads`, `erased`, `log-reviews`, `overdue` or `reviewers`. People
+/// are named by their ids.
 #[utoipa::path(get, path = "/api/v1/ask/{question}", tag = "ledger", params(("question" = String, Path), Within),
     responses((status = 200, body = AnswerView), (status = "4XX", body = Problem)))]
 async fn answer(
@@ -69,7 +70,7 @@ async fn answer(
 ) -> Result<Json<AnswerView>, Problem> {
     who.must(&app, Right::Read, None).await?;
     let question: Question = question.parse().map_err(|_: ask::UnknownQuestion| {
-        Problem::not_found("such question; ask who, changes, refused, bypass, reads or erased")
+        Problem::not_found(&format!("such question; ask {}", ask::QUESTIONS))
     })?;
     let period = period(within.from, within.to, app.door.ports().clock.now());
     let table = ask::ask(&*app.door.ports().store, question, &period).await?;

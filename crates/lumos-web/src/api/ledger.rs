@@ -52,7 +52,7 @@ pub(super) fn tiles() -> Router<App> {
 
 /// An entry in a list.
 #[derive(Serialize, ToSchema)]
-struct EntryItem {
+pub(super) struct EntryItem {
     index: u64,
     #[schema(value_type = String)]
     time: Timestamp,
@@ -60,6 +60,18 @@ struct EntryItem {
     actor: String,
     #[serde(rename = "type")]
     kind: String,
+}
+
+impl From<LedgerEntry> for EntryItem {
+    fn from(entry: LedgerEntry) -> Self {
+        Self {
+            index: entry.index,
+            time: entry.time,
+            stream: entry.stream.to_string(),
+            actor: entry.actor.to_string(),
+            kind: entry.event.kind().to_owned(),
+        }
+    }
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -81,19 +93,12 @@ async fn list(
     who.must(&app, Right::Read, None).await?;
     let (from, limit) = (page.from.unwrap_or(0), page.limit.unwrap_or(100).min(1_000));
     let stored = app.door.ports().store.entries(from, limit).await?;
-    let item = |entry: LedgerEntry| EntryItem {
-        index: entry.index,
-        time: entry.time,
-        stream: entry.stream.to_string(),
-        actor: entry.actor.to_string(),
-        kind: entry.event.kind().to_owned(),
-    };
     let entries = stored
         .iter()
         .map(LedgerEntry::read)
         .collect::<Result<Vec<_>, _>>();
     let entries = entries.map_err(|e| Problem::from(lumos_engine::DoorError::from(e)))?;
-    Ok(Json(entries.into_iter().map(item).collect()))
+    Ok(Json(entries.into_iter().map(EntryItem::from).collect()))
 }
 
 /// The stored bytes of one entry: what was hashed.

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// The parts of the site, in the order of the navigation.
-const PLACES: [(&str, &str); 9] = [
+const PLACES: [(&str, &str); 10] = [
     ("/", "Inbox"),
     ("/proposals", "Proposals"),
     ("/releases", "Releases"),
@@ -36,6 +36,7 @@ const PLACES: [(&str, &str); 9] = [
     ("/systems", "Systems"),
     ("/policies", "Policies"),
     ("/ledger", "Ledger"),
+    ("/log-review", "Log review"),
     ("/ask", "Ask"),
     ("/runtime", "Runtime"),
 ];
@@ -76,7 +77,7 @@ impl Frame {
         }
     }
 
-    pub(super) const fn places(&self) -> [(&'static str, &'static str); 9] {
+    pub(super) const fn places(&self) -> [(&'static str, &'static str); 10] {
         PLACES
     }
 

@@ -31,6 +31,8 @@ pub(super) struct InboxPage {
     pub(super) only_mine: bool,
     /// Proposals that the reader can confirm.
     pub(super) proposals: usize,
+    /// The review of the log that waits for the reader, if one does.
+    pub(super) log: Option<LogDue>,
     pub(super) mine: Vec<Row>,
     pub(super) others: Vec<Row>,
     /// Reviews that nobody can approve as they stand.
@@ -39,6 +41,13 @@ pub(super) struct InboxPage {
     pub(super) next: Option<u64>,
     /// Whether this is not the first page.
     pub(super) further: bool,
+}
+
+/// A review of the log that is due.
+#[derive(Debug, Clone)]
+pub(super) struct LogDue {
+    pub(super) overdue: When,
+    pub(super) missed: u32,
 }
 
 /// One open review.
@@ -85,11 +94,22 @@ pub(super) async fn show(visit: Visit, Query(asked): Query<Asked>) -> Result<Res
         frame: visit.frame("Inbox", "/").await?,
         only_mine,
         proposals: crate::proposals::count_for(&visit.app, &visit.who.caller).await?,
+        log: log_due(&visit).await?,
         mine,
         others,
         held,
         next,
         further: asked.after.is_some(),
+    }))
+}
+
+/// The review of the log, if it is due and the reader holds its role.
+async fn log_due(visit: &Visit) -> Result<Option<LogDue>, Oops> {
+    let waiting = crate::log_review::waits_for(&visit.app, &visit.who).await?;
+    let open = waiting.and_then(|waiting| waiting.open);
+    Ok(open.map(|open| LogDue {
+        overdue: When::of(open.overdue, visit.now),
+        missed: open.missed,
     }))
 }
 
@@ -276,6 +296,10 @@ impl InboxPage {
             frame: Frame::sample(),
             only_mine: false,
             proposals: 1,
+            log: Some(LogDue {
+                overdue: When::sample(),
+                missed: 2,
+            }),
             mine: vec![row.clone()],
             others: vec![row.clone()],
             held: vec![row],
@@ -295,6 +319,7 @@ impl InboxPage {
             further: false,
             only_mine: true,
             proposals: 0,
+            log: None,
         }
     }
 }

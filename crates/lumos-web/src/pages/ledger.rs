@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::response::Response;
+use lumos_domain::{id::PersonId, stream::Stream};
 use lumos_engine::{LedgerEntry, ports::StoredEntry};
 
 use crate::api::keys::{self, KeyView};
@@ -82,12 +83,7 @@ pub(super) async fn rows(visit: &Visit, stored: &[StoredEntry]) -> Result<Vec<Ro
         .map(|s| (s.index, LedgerEntry::read(s).ok()))
         .collect();
     let entries = read.iter().filter_map(|(_, entry)| entry.as_ref());
-    let named = entries.flat_map(|entry| {
-        let mut people = say::people(&entry.event);
-        people.extend(person_of(&entry.actor));
-        people
-    });
-    let names = Names::of(&visit.app, named).await?;
+    let names = Names::of(&visit.app, entries.flat_map(people)).await?;
     let line = |(index, entry): (u64, Option<LedgerEntry>)| match entry {
         Some(entry) => row(&entry, &names, visit),
         None => Row {
@@ -102,12 +98,26 @@ pub(super) async fn rows(visit: &Visit, stored: &[StoredEntry]) -> Result<Vec<Ro
     Ok(read.into_iter().map(line).collect())
 }
 
+/// The people whose names stand in the line of an entry.
+pub(super) fn people(entry: &LedgerEntry) -> Vec<PersonId> {
+    let mut people = say::people(&entry.event);
+    people.extend(person_of(&entry.actor));
+    if let Stream::Person(whose) = &entry.stream {
+        people.push(whose.clone());
+    }
+    people
+}
+
 /// The line of one entry.
 pub(super) fn row(entry: &LedgerEntry, names: &Names, visit: &Visit) -> Row {
+    let what = say::sentence(&entry.event, names);
     Row {
         index: entry.index,
         when: Some(When::of(entry.time, visit.now)),
-        what: say::sentence(&entry.event, names),
+        what: match &entry.stream {
+            Stream::Person(whose) => format!("{}: {what}", names.person(whose)),
+            _ => what,
+        },
         kind: entry.event.kind().to_owned(),
         stream: entry.stream.to_string(),
         actor: names.actor(&entry.actor),

@@ -1,6 +1,9 @@
 //! What happened, as a sentence for people. The words of the ledger stay beside it.
 
+use std::collections::BTreeSet;
+
 use lumos_domain::{
+    actor::{Right, Scope},
     erasure::Kept,
     event::{Event, ReadingRecorded},
     id::PersonId,
@@ -17,6 +20,7 @@ pub(super) fn people(event: &Event) -> Vec<PersonId> {
         Event::ModelRegistered(e) => vec![e.owner.clone()],
         Event::AuthorClaimed(e) => vec![e.person.clone()],
         Event::Signed(e) => vec![e.person.clone()],
+        Event::LogReviewed(e) => vec![e.person.clone()],
         Event::SystemDefined(e) => vec![e.owner.clone()],
         Event::ResumeRequested(e) => vec![e.person.clone()],
         Event::ProposalMade(e) => vec![e.person.clone()],
@@ -101,6 +105,7 @@ fn read(e: &ReadingRecorded) -> String {
         Reading::Tiles => format!("read entries as tiles, over {} entries", e.size),
         Reading::Answer => format!("was shown names in the answer to `{}`", e.about),
         Reading::Names => "was shown everybody's name".to_owned(),
+        Reading::LogReview => format!("was shown what there is to examine, {}", e.about),
     }
 }
 
@@ -172,12 +177,12 @@ fn in_review(event: &Event, names: &Names) -> String {
             "the sandbox was left with {} as second founder",
             names.person(&e.founder)
         ),
-        other => in_house(other),
+        other => in_house(other, names),
     }
 }
 
 /// What happened to how long names stay readable.
-fn in_house(event: &Event) -> String {
+fn in_house(event: &Event, names: &Names) -> String {
     let kept = |kept: &Kept| match (&kept.hold, kept.until) {
         (Some(hold), _) => format!("{} is held by {hold}", kept.record),
         (None, Some(until)) => format!("{} is kept until {until}", kept.record),
@@ -204,7 +209,38 @@ fn in_house(event: &Event) -> String {
             let values = usize::try_from(e.values).unwrap_or(usize::MAX);
             format!("erased: {} cannot be read any more", count(values, "text"))
         }
+        Event::LogReviewSet(_)
+        | Event::LogReviewDue(_)
+        | Event::LogReviewOverdue(_)
+        | Event::LogReviewed(_) => of_log_review(event, names),
         other => of_keys(other),
+    }
+}
+
+/// What happened to the review of the log.
+fn of_log_review(event: &Event, names: &Names) -> String {
+    match event {
+        Event::LogReviewSet(e) => match &e.schedule {
+            Some(s) => format!(
+                "the log is reviewed every {} by {}",
+                count(usize::try_from(s.every_days).unwrap_or(usize::MAX), "day"),
+                s.role
+            ),
+            None => "nobody has to review the log any more".to_owned(),
+        },
+        Event::LogReviewDue(e) => format!("the log must be reviewed by {}", e.overdue),
+        Event::LogReviewOverdue(e) => format!(
+            "the review of the log is overdue: {} missed since {}",
+            e.missed, e.since
+        ),
+        Event::LogReviewed(e) => format!(
+            "{} examined entries {} to {}: {}",
+            names.person(&e.person),
+            e.from,
+            e.size.saturating_sub(1),
+            e.finding.as_str().replace('-', " ")
+        ),
+        other => plain(other.kind()),
     }
 }
 
@@ -227,6 +263,42 @@ fn of_keys(event: &Event) -> String {
             e.key.id(),
             e.good_until
         ),
+        other => of_people(other),
+    }
+}
+
+/// What happened to people and to what they may do.
+fn of_people(event: &Event) -> String {
+    let place = |scope: &Scope| match scope {
+        Scope::Organisation => "everywhere".to_owned(),
+        Scope::Unit(unit) => format!("for unit {}", cut(unit, 80)),
+        Scope::Model(model) => format!("for model {model}"),
+    };
+    let words = |rights: &BTreeSet<Right>| {
+        let words: Vec<_> = rights.iter().map(|right| right.as_str()).collect();
+        words.join(", ")
+    };
+    match event {
+        Event::PersonAdded(e) if e.service => "service added".to_owned(),
+        Event::PersonAdded(_) => "person added".to_owned(),
+        Event::PersonSuspended(_) => "may act no more".to_owned(),
+        Event::RoleGranted(e) => {
+            format!("is {} {}", e.grant.role, place(&e.grant.scope))
+        }
+        Event::RoleRevoked(e) => {
+            format!("is no longer {} {}", e.grant.role, place(&e.grant.scope))
+        }
+        Event::CredentialSet(e) if e.by_other => "password set by somebody else".to_owned(),
+        Event::CredentialSet(_) => "password set".to_owned(),
+        Event::TokenIssued(e) => {
+            format!("token issued until {}: {}", e.expires, words(&e.rights))
+        }
+        Event::RoleDefined(e) => format!("role {} may {}", e.role, words(&e.rights)),
+        Event::GateDefined(e) => format!("gate to {} defined", e.gate.environment),
+        Event::ModeSet(e) => {
+            let scope = String::from(e.scope.clone());
+            format!("{} in {} for {}", e.mode, e.environment, scope)
+        }
         other => plain(other.kind()),
     }
 }

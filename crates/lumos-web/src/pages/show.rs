@@ -76,11 +76,13 @@ impl State {
             | "dead letter"
             | "reject"
             | "critical"
+            | "overdue"
             | "rejected by a reviewer" => ('■', "bad"),
             "open"
             | "in review"
             | "paused"
             | "waiting"
+            | "due"
             | "detected"
             | "identified"
             | "checked"

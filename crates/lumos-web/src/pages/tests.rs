@@ -4,8 +4,8 @@
 use askama::Template;
 
 use super::{
-    ask, frame::Frame, inbox, ledger, models, oops, password, policies, proposals, release,
-    releases, runtime, sign_in, systems,
+    ask, frame::Frame, inbox, ledger, log_review, models, oops, password, policies, proposals,
+    release, releases, runtime, sign_in, systems,
 };
 use crate::problem::Problem;
 
@@ -43,6 +43,22 @@ fn pages() -> Vec<(&'static str, String)> {
         ("bare release", html(&release::ReleasePage::bare())),
         ("ledger", html(&ledger::LedgerPage::sample())),
         ("entry", html(&ledger::entry::EntryPage::sample())),
+        (
+            "log review",
+            html(&log_review::LogReviewPage::sample(hostile)),
+        ),
+        (
+            "log review of somebody else",
+            html(&log_review::LogReviewPage::refused(hostile)),
+        ),
+        (
+            "log review, nothing left",
+            html(&log_review::LogReviewPage::empty()),
+        ),
+        (
+            "entries to examine",
+            html(&log_review::EntriesPage::sample()),
+        ),
         ("models", html(&models::ModelsPage::sample())),
         ("model", html(&models::ModelPage::sample())),
         ("systems", html(&systems::SystemsPage::sample())),

@@ -10,5 +10,6 @@ mod deliveries;
 mod events;
 mod forms;
 mod guard;
+mod log_review;
 mod pages;
 mod site;

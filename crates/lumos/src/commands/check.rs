@@ -18,6 +18,7 @@ pub(super) async fn run(remote: &Remote, out: &Out) -> Result<Said> {
     let governs = govern(&people, &list(&remote.get("/api/v1/roles").await?));
     let open = list(&remote.get("/api/v1/reviews").await?);
     let waiting = list(&remote.get("/api/v1/proposals").await?);
+    let log = remote.get("/api/v1/log-review").await?;
     let sandbox = remote.get("/api/v1/me").await?["sandbox"] == true;
     let roleless: Vec<_> = people
         .iter()
@@ -34,7 +35,7 @@ pub(super) async fn run(remote: &Remote, out: &Out) -> Result<Said> {
     if out.json {
         let value = json!({
             "healthy": healthy, "agents": agents, "cannot_sign": roleless, "govern": governs,
-            "open": open, "proposals": waiting,
+            "open": open, "proposals": waiting, "log_review": log,
         });
         println!("{value:#}");
         return Ok(if healthy { Said::Yes } else { Said::No });
@@ -62,6 +63,7 @@ pub(super) async fn run(remote: &Remote, out: &Out) -> Result<Said> {
             waits.join(", ")
         );
     }
+    println!("log review: {}", log_review(&log, &people));
     println!("proposals that wait: {}", waiting.len());
     for proposal in &waiting {
         println!(
@@ -72,6 +74,21 @@ pub(super) async fn run(remote: &Remote, out: &Out) -> Result<Said> {
         );
     }
     Ok(if healthy { Said::Yes } else { Said::No })
+}
+
+/// Where the review of the log stands, and whether anybody could sign for it.
+fn log_review(log: &Value, people: &[Value]) -> String {
+    let (state, role) = (text(log, "state"), &log["role"]);
+    let could = people.iter().any(|person| {
+        let active = person["service"] == false && person["suspended"] == false;
+        active && list(&person["roles"]).contains(role)
+    });
+    match role.as_str() {
+        Some(role) if !could => {
+            format!("{state}; nobody holds the role {role}, so nobody could sign")
+        }
+        _ => state.to_owned(),
+    }
 }
 
 fn list(value: &Value) -> Vec<Value> {

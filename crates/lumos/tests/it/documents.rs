@@ -265,6 +265,11 @@ async fn guide_for_reviewers() {
         .say_as("developer", "release claim triage/1.0")
         .await
         .is(0, "lumos.author.claimed.v1");
+    let asked = "log-review set --role compliance-officer --every-days 30 --within-days 7 --reason 'our rule'";
+    world
+        .say_as("administrator", asked)
+        .await
+        .is(0, "lumos.log_review.set.v1");
     check("docs/guide/reviewer.md", world).await;
 }
 

@@ -35,6 +35,7 @@ mod foreign;
 mod init;
 mod key_backup;
 mod keys;
+mod log_review;
 mod minilm;
 mod mlflow;
 mod mutations;
