@@ -248,8 +248,11 @@ events! {
     TokenIssued = "lumos.token.issued.v1" {
         /// The token.
         token: TokenId,
-        /// SHA-256 of its secret, sealed.
+        /// SHA-256 of its secret, sealed; of the first half of it where two people drew it.
         hash: Sealed,
+        /// Where two people drew it: SHA-256 of the second half, sealed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        second: Option<Sealed>,
         /// The rights it is limited to.
         rights: BTreeSet<Right>,
         /// What it is for.

@@ -163,6 +163,9 @@ impl Out {
                     "it needs a second person, who confirms it with: lumos proposal confirm {proposal}"
                 );
             }
+            if let Some(half) = done["half"].as_str() {
+                println!("your half of the token, shown this once: {half}");
+            }
         } else {
             println!("nothing to do: it is so already");
         }

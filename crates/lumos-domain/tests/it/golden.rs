@@ -13,6 +13,7 @@ use lumos_domain::{
     keys::{LogKey, RotateKey},
     org::SetMode,
     outside::DefineOutsideAgent,
+    person::IssueToken,
     proposal::Governed,
     retention::SetRetention,
     words::{Mode, ModelTier, RecordClass},
@@ -92,6 +93,17 @@ fn every_change_that_needs_two_has_its_file() {
                 person: name("p-1"),
                 hash: sealed("a hash"),
             },
+        ),
+        (
+            "issue_token",
+            Governed::IssueToken(IssueToken {
+                person: name("p-1"),
+                token: name("t1"),
+                hash: sealed("the first half"),
+                rights: [Right::AddEvidence].into(),
+                purpose: sealed("checks"),
+                expires: "2026-04-01T09:00:00Z".parse().unwrap(),
+            }),
         ),
         ("register_model", Governed::RegisterModel(triage())),
         (

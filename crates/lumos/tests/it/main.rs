@@ -7,6 +7,7 @@
     reason = "all of it is test; clippy knows that only of functions marked as one"
 )]
 
+mod agent_tokens;
 mod agents;
 mod anchors;
 /// The model versions of the demo serve the tests as well.
