@@ -112,7 +112,9 @@ impl From<DoorError> for Problem {
             DoorError::Taken | DoorError::LeaseLost => {
                 Self::new(StatusCode::CONFLICT, code, error.to_string())
             }
-            DoorError::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, code, error.to_string()),
+            DoorError::Busy | DoorError::KeyLost => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, code, error.to_string())
+            }
             DoorError::ReadOnly(_) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, code, error.to_string())
             }

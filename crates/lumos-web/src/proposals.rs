@@ -10,6 +10,7 @@ use lumos_domain::{
     event::Event,
     facts::ModeScope,
     id::{BundleName, Digest, PersonId, ProposalId},
+    keys::{AddKey, Key, RotateKey},
     person::IssueToken,
     proposal::{Governed, Waiting},
     refusal::Refusal,
@@ -105,6 +106,7 @@ pub async fn confirm(
     once: Once,
     proposal: ProposalId,
 ) -> Result<(Outcome, Option<String>), Problem> {
+    can_sign(app, &proposal).await?;
     let half = Half::draw(app);
     let (command, sealed) = (half.confirms(&proposal), vec![half.sealed.clone()]);
     let outcome = app.submit(caller, once, command, sealed).await?;
@@ -112,6 +114,26 @@ pub async fn confirm(
     let is_ours = |event: &Event| matches!(event, Event::TokenIssued(e) if e.second == Some(half.sealed.commitment));
     let told = outcome.events.iter().any(|(_, event)| is_ours(event));
     Ok((outcome, told.then_some(half.secret)))
+}
+
+/// Where another key is to sign: that it can, on every server. Days may lie between the proposal and this.
+async fn can_sign(app: &App, proposal: &ProposalId) -> Result<(), Problem> {
+    let key = app.door.ask(|world| {
+        let waiting = world.proposal(proposal)?.waiting.as_ref();
+        Ok(match waiting.map(|waiting| &waiting.change) {
+            Some(Governed::RotateKey(rotate)) => world.keys()?.get(&rotate.key).cloned(),
+            _ => None,
+        })
+    });
+    match key.await? {
+        Some(Key {
+            key, place, name, ..
+        }) => Ok(app
+            .keys
+            .try_out_everywhere(&AddKey { key, place, name })
+            .await?),
+        None => Ok(()),
+    }
 }
 
 /// The half of a secret that whoever confirms adds, if the proposal turns out to need one.
@@ -369,12 +391,7 @@ async fn says_of_the_rest(app: &App, change: &Governed) -> Result<String, Proble
             let reason = app.unseal(reason).await?;
             format!("lift the legal hold {hold}, because: {reason}")
         }
-        Governed::RotateKey(rotate) => format!(
-            "sign the ledger with key {} from then on, the present one beside it for {} days, because: {}",
-            rotate.key.id(),
-            rotate.overlap_days,
-            app.unseal(&rotate.reason).await?
-        ),
+        Governed::RotateKey(rotate) => says_of_key(app, rotate).await?,
         Governed::IssueToken(issue) => says_of_token(app, issue).await?,
         Governed::ErasePerson { person, reason } => format!(
             "erase {} for ever, as soon as no period and no hold keeps the name, because: {}",
@@ -393,5 +410,23 @@ async fn says_of_token(app: &App, issue: &IssueToken) -> Result<String, Problem>
         name(app, &issue.person).await?,
         rights.join(", "),
         app.unseal(&issue.purpose).await?
+    ))
+}
+
+async fn says_of_key(app: &App, rotate: &RotateKey) -> Result<String, Problem> {
+    let now = app.door.ports().clock.now();
+    let nobody = app
+        .door
+        .ask(|world| Ok(world.keys()?.signing(now).is_empty()));
+    let beside = if nobody.await? {
+        "though no key that counts will vouch for it: everybody who verifies must be told"
+            .to_owned()
+    } else {
+        format!("the present one beside it for {} days", rotate.overlap_days)
+    };
+    Ok(format!(
+        "sign the ledger with key {} from then on, {beside}, because: {}",
+        rotate.key.id(),
+        app.unseal(&rotate.reason).await?
     ))
 }

@@ -35,6 +35,7 @@ mod evidence_pack;
 mod foreign;
 mod init;
 mod key_backup;
+mod key_lost;
 mod keys;
 mod minilm;
 mod mlflow;
