@@ -157,7 +157,7 @@ pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
         gatekeeper: Gatekeeper::new(salt).map_err(|problem| anyhow::anyhow!(problem.detail))?,
         registries: registries.clone(),
         readings: lumos_web::readings::Readings::default(),
-        packs: tokio::sync::Semaphore::new(1),
+        packs: lumos_web::pack::turns::Turns::default(),
         proofs,
         hints,
         uploads: staging(settings)?,

@@ -51,6 +51,7 @@ mod readings;
 mod replica_outages;
 mod replicas;
 mod settings;
+mod signature_lines;
 mod speed;
 mod timestamps;
 mod verify;
