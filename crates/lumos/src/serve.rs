@@ -266,7 +266,12 @@ impl Base {
         let same = same_keys::check(&*store, &ports.key, &keys.statements, storage.replicas());
         same.await?;
         let found_by = views::lookups::are_made_with(&*store, &ports.key).await?;
-        if storage.needs_rebuild().await? || !found_by {
+        let restored = storage.needs_rebuild().await?;
+        if restored {
+            // Before the mark goes that says so.
+            runtime::begin_anew(&*store).await?;
+        }
+        if restored || !found_by {
             rebuild(&storage, &ports).await?;
         }
         let mut door = Door::open(ports, origin).await?;
