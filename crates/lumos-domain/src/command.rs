@@ -17,7 +17,7 @@ use crate::{
     keys::{self, AddKey, RevokeKey},
     org::{self, Genesis},
     person::{self, AddPerson, authorise},
-    proposal::{self, Governed},
+    proposal::{self, Governed, confirm},
     refusal::Refusal,
     release::{self, DetectCandidate, IdentifyRelease},
     retention::{self, SetHold},
@@ -46,6 +46,9 @@ pub enum Command {
     RecordClockStep {
         expected: Timestamp,
         found: Timestamp,
+    },
+    RecordReread {
+        size: u64,
     },
     LeaveSandbox {
         founder: PersonId,
@@ -189,6 +192,7 @@ fn allowed(world: &World, caller: &Caller, command: &Command) -> Result<(), Halt
         C::RecordStart { .. }
         | C::NameClockSource { .. }
         | C::RecordClockStep { .. }
+        | C::RecordReread { .. }
         | C::AdoptKey(_)
         | C::TimerDue { .. } => only(caller, &Actor::Clock),
         C::LeaveSandbox { .. } => everywhere(Right::Govern),
@@ -272,11 +276,10 @@ fn consequences(
         C::RecordStart { settings, software } => org::record_start(world, *settings, software),
         C::NameClockSource { source } => clock::name_source(world, source),
         C::RecordClockStep { expected, found } => clock::record_step(world, *expected, *found),
+        C::RecordReread { size } => org::record_reread(world, *size),
         C::LeaveSandbox { founder } => org::leave_sandbox(world, founder),
         C::Govern(change) => proposal::govern(world, caller, change, now),
-        C::ConfirmProposal { proposal, half } => {
-            proposal::confirm(world, caller, proposal, *half, now)
-        }
+        C::ConfirmProposal { proposal: id, half } => confirm(world, caller, id, *half, now),
         C::DeclineProposal { proposal, reason } => {
             proposal::decline(world, caller, proposal, *reason)
         }

@@ -140,6 +140,12 @@ events! {
         /// What it showed.
         found: Timestamp,
     }
+    /// A start made the tables beside the ledger anew from its entries, and had LUMOS's own agents look at all of them
+    /// again: the first start after a restore.
+    LedgerReread = "lumos.ledger.reread.v1" {
+        /// How many entries there were.
+        size: u64,
+    }
     /// The sandbox became an organisation; every approval given in it ends.
     SandboxLeft = "lumos.sandbox.left.v1" {
         /// The second founder.

@@ -408,7 +408,8 @@ fn is_about_keys(event: &Event) -> bool {
         | Event::ProposalDeclined(_)
         | Event::StartRecorded(_)
         | Event::ClockSourceNamed(_)
-        | Event::ClockStepped(_) => true,
+        | Event::ClockStepped(_)
+        | Event::LedgerReread(_) => true,
         Event::ProposalMade(made) => matches!(made.change, Governed::RotateKey(_)),
         _ => false,
     }

@@ -283,7 +283,7 @@ impl Base {
         } else {
             BTreeMap::new()
         };
-        record_start(&door, loaded, &ring).await?;
+        record_start(&door, loaded, &ring, restored.then_some(size)).await?;
         if door.unknown_kind().is_none() {
             let source = clock_source(loaded.settings.clock.as_deref());
             clock::begin(&door, source).await?;
@@ -428,7 +428,12 @@ fn registries(loaded: &Loaded, http: &Client) -> Result<BTreeMap<RegistryName, A
     Ok(all)
 }
 
-async fn record_start(door: &Door, loaded: &Loaded, ring: &KeyRing) -> Result<()> {
+async fn record_start(
+    door: &Door,
+    loaded: &Loaded,
+    ring: &KeyRing,
+    reread: Option<u64>,
+) -> Result<()> {
     if let Some(kind) = door.unknown_kind() {
         tracing::error!(
             kind,
@@ -445,6 +450,8 @@ async fn record_start(door: &Door, loaded: &Loaded, ring: &KeyRing) -> Result<()
     // Which key the ledger was begun with; nothing where it is known.
     let first = ring.first().clone();
     request.commands.push(Command::AdoptKey(first));
+    let reread = reread.map(|size| Command::RecordReread { size });
+    request.commands.extend(reread);
     door.submit(request).await?;
     Ok(())
 }

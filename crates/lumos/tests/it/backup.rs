@@ -371,6 +371,11 @@ async fn a_backup_is_believed_in_what_its_entries_prove() {
         .ask(Method::POST, "/api/v1/sessions", &body)
         .await;
     assert_eq!(session.status, 401, "{:?}", session.body);
+    // That all of it was read again is an entry.
+    let size = said.out.split(' ').next().unwrap();
+    let shown = format!("ledger show --from {size}");
+    let reread = world.say_as("compliance", &shown).await;
+    reread.is(0, "lumos.ledger.reread.v1");
     world.reviewed("1.1").await;
     let list = world.say_as("platform", "runtime list").await;
     assert_eq!(list.code, Some(0), "no dead letter: {list:?}");
