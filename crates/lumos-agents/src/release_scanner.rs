@@ -17,6 +17,7 @@ use lumos_domain::{
     id::{Digest, ModelName, RegistryName, ReleaseId},
     release::{DetectCandidate, IdentifyRelease, OWN_KINDS, is_kind},
     stream::Stream,
+    world::World,
 };
 use lumos_engine::{
     Door, DoorError, LedgerEntry, Request,
@@ -123,6 +124,11 @@ impl ReleaseScanner {
         release: &ReleaseId,
         source: &Source,
     ) -> Result<(), HandleError> {
+        // A release is identified once. Looked at again, as after a restore, nothing of it is fetched again.
+        let known = |world: &World| Ok(world.release(release)?.digest.is_some());
+        if hand.door.ask(known).await.is_ok_and(|known| known) {
+            return Ok(());
+        }
         let Some(registry) = self.registries.get(&source.registry) else {
             let problem = format!("no registry `{}` is configured", source.registry);
             return fail(hand, release, "unknown-registry", problem).await;

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    id::{ModelName, ParseIdError, PersonId, RoleName},
+    id::{ModelName, ParseIdError, PersonId, RoleName, TokenId},
     words::UnknownWord,
 };
 
@@ -235,6 +235,8 @@ pub struct Caller {
     pub actor: Actor,
     /// For a token: the rights it is limited to. `None` for a session and for the own agents.
     pub limited_to: Option<BTreeSet<Right>>,
+    /// The token that asks; `None` for a session and for the own agents.
+    pub token: Option<TokenId>,
     /// Whether a second component was given in this very request (DECISIONS 14).
     pub reauthenticated: bool,
 }
@@ -246,6 +248,7 @@ impl Caller {
         Self {
             actor,
             limited_to: None,
+            token: None,
             reauthenticated: false,
         }
     }

@@ -17,8 +17,8 @@ use crate::{
     keys::{self, AddKey, RevokeKey},
     log_review::{self, SignLogReview},
     org::{self, Genesis},
-    person::{self, AddPerson, IssueToken, authorise},
-    proposal::{self, Governed},
+    person::{self, AddPerson, authorise},
+    proposal::{self, Governed, confirm},
     refusal::Refusal,
     release::{self, DetectCandidate, IdentifyRelease},
     retention::{self, SetHold},
@@ -48,12 +48,17 @@ pub enum Command {
         expected: Timestamp,
         found: Timestamp,
     },
+    RecordReread {
+        size: u64,
+    },
     LeaveSandbox {
         founder: PersonId,
     },
     Govern(Governed),
     ConfirmProposal {
         proposal: ProposalId,
+        /// SHA-256 of the half of a secret that the second person adds, sealed; for what needs one.
+        half: Option<Sealed>,
     },
     DeclineProposal {
         proposal: ProposalId,
@@ -69,7 +74,6 @@ pub enum Command {
         person: PersonId,
         grant: Grant,
     },
-    IssueToken(IssueToken),
     RevokeToken {
         person: PersonId,
         token: TokenId,
@@ -190,6 +194,7 @@ fn allowed(world: &World, caller: &Caller, command: &Command) -> Result<(), Halt
         C::RecordStart { .. }
         | C::NameClockSource { .. }
         | C::RecordClockStep { .. }
+        | C::RecordReread { .. }
         | C::AdoptKey(_)
         | C::TimerDue { .. } => only(caller, &Actor::Clock),
         C::LeaveSandbox { .. } => everywhere(Right::Govern),
@@ -206,7 +211,6 @@ fn allowed(world: &World, caller: &Caller, command: &Command) -> Result<(), Halt
         | C::RevokeRole { .. }
         | C::WithdrawErasure { .. } => everywhere(Right::ManagePeople),
         C::RevokeToken { person, .. } => person::own_or_managed(world, caller, person),
-        C::IssueToken(issue) => may_issue(world, caller, &issue.person),
         C::DetectCandidate(detect) => {
             let agent = matches!(caller.actor, Actor::Agent(_));
             on_model(
@@ -263,18 +267,6 @@ fn may_add_evidence(world: &World, caller: &Caller, model: &ModelName) -> Result
     }
 }
 
-/// Nobody else can hold a token that acts as a person; a service's is issued by who manages people.
-fn may_issue(world: &World, caller: &Caller, whose: &PersonId) -> Result<(), Halt> {
-    if world.person(whose)?.service {
-        return authorise(world, caller, Right::ManagePeople, None);
-    }
-    if caller.person() == Some(whose) && caller.limited_to.is_none() {
-        return person::human(world, caller).map(|_| ());
-    }
-    let problem = "only the person it acts as can ask for it, signed in".to_owned();
-    Err(Refusal::BadToken { problem }.into())
-}
-
 fn consequences(
     world: &World,
     caller: &Caller,
@@ -287,16 +279,16 @@ fn consequences(
         C::RecordStart { settings, software } => org::record_start(world, *settings, software),
         C::NameClockSource { source } => clock::name_source(world, source),
         C::RecordClockStep { expected, found } => clock::record_step(world, *expected, *found),
+        C::RecordReread { size } => org::record_reread(world, *size),
         C::LeaveSandbox { founder } => org::leave_sandbox(world, founder),
         C::Govern(change) => proposal::govern(world, caller, change, now),
-        C::ConfirmProposal { proposal } => proposal::confirm(world, caller, proposal, now),
+        C::ConfirmProposal { proposal: id, half } => confirm(world, caller, id, *half, now),
         C::DeclineProposal { proposal, reason } => {
             proposal::decline(world, caller, proposal, *reason)
         }
         C::AddPerson(add) => person::add(world, add),
         C::SuspendPerson { person, reason } => person::suspend(world, person, *reason),
         C::RevokeRole { person, grant } => person::revoke_grant(world, person, grant),
-        C::IssueToken(issue) => person::issue_token(world, issue, now),
         C::RevokeToken { person, token } => person::revoke_token(world, person, token),
         C::WithdrawErasure { person, reason } => erasure::withdraw(world, person, *reason),
         C::SetHold(set) => retention::hold(world, set),

@@ -141,6 +141,12 @@ events! {
         /// What it showed.
         found: Timestamp,
     }
+    /// A start made the tables beside the ledger anew from its entries, and had LUMOS's own agents look at all of them
+    /// again: the first start after a restore.
+    LedgerReread = "lumos.ledger.reread.v1" {
+        /// How many entries there were.
+        size: u64,
+    }
     /// The sandbox became an organisation; every approval given in it ends.
     SandboxLeft = "lumos.sandbox.left.v1" {
         /// The second founder.
@@ -249,8 +255,11 @@ events! {
     TokenIssued = "lumos.token.issued.v1" {
         /// The token.
         token: TokenId,
-        /// SHA-256 of its secret, sealed.
+        /// SHA-256 of its secret, sealed; of the first half of it where two people drew it.
         hash: Sealed,
+        /// Where two people drew it: SHA-256 of the second half, sealed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        second: Option<Sealed>,
         /// The rights it is limited to.
         rights: BTreeSet<Right>,
         /// What it is for.

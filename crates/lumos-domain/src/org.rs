@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     actor::{Actor, Caller, Right},
     event::{
-        Event, GateDefined, GenesisRecorded, ModeSet, ReviewRulesSet, RoleDefined, SandboxLeft,
-        StartRecorded,
+        Event, GateDefined, GenesisRecorded, LedgerReread, ModeSet, ReviewRulesSet, RoleDefined,
+        SandboxLeft, StartRecorded,
     },
     facts::{ModeScope, Seed},
     id::{Digest, Environment, HoldId, OutsideAgentName, PersonId, RoleName, SystemName},
@@ -200,6 +200,13 @@ pub(crate) fn record_start(
         software: software.to_owned(),
     };
     Ok(vec![(Stream::Org, started.into())])
+}
+
+pub(crate) fn record_reread(world: &World, size: u64) -> Result<Decided, Halt> {
+    if world.org()?.founders.is_empty() {
+        return Err(Refusal::NotFounded.into());
+    }
+    Ok(vec![(Stream::Org, LedgerReread { size }.into())])
 }
 
 pub(crate) fn leave_sandbox(world: &World, founder: &PersonId) -> Result<Decided, Halt> {

@@ -134,7 +134,14 @@ pub(crate) fn produced(
     let kind = &evidence.kind;
     let refused = |problem: String| Err(Refusal::ReservedEvidence { problem }.into());
     match (asking, org.owner_of(kind)) {
-        (Some((name, _)), Some(owner)) if name == owner => {}
+        (Some((name, _)), Some(owner)) if name == owner => {
+            if !org.sandbox && !asks_by_two(world, caller)? {
+                return refused(format!(
+                    "evidence of kind `{kind}` is recorded with a token that two people drew, and this one has been \
+                     drawn by one"
+                ));
+            }
+        }
         (_, Some(owner)) => {
             return refused(format!(
                 "evidence of kind `{kind}` is recorded by the agent `{owner}` alone"
@@ -157,6 +164,16 @@ pub(crate) fn produced(
         producer,
         ..evidence.clone()
     })
+}
+
+/// Whether it is a token that asks which no single person can have. Asked whenever it is used: the account may have
+/// become an agent, or the house have left its sandbox, after the token was drawn.
+fn asks_by_two(world: &World, caller: &Caller) -> Result<bool, Halt> {
+    let (Actor::Service(account), Some(token)) = (&caller.actor, &caller.token) else {
+        return Ok(false);
+    };
+    let tokens = &world.person(account)?.tokens;
+    Ok(tokens.get(token).is_some_and(|token| token.by_two))
 }
 
 /// Whether an outside agent alone records evidence of this kind. What a registry or an upload says of it counts for

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     actor::{Actor, Caller, Grant, Right, Scope},
@@ -12,6 +13,7 @@ use crate::{
     },
     id::{PersonId, RoleName, TokenId},
     model::Model,
+    org::Org,
     refusal::Refusal,
     seal::Sealed,
     stream::Stream,
@@ -51,6 +53,8 @@ pub struct Token {
     pub rights: BTreeSet<Right>,
     /// When it ends.
     pub expires: Timestamp,
+    /// Whether two people drew it, each a half of its secret.
+    pub by_two: bool,
 }
 
 impl Person {
@@ -97,6 +101,7 @@ impl Person {
                 let token = Token {
                     rights: e.rights.clone(),
                     expires: e.expires,
+                    by_two: e.second.is_some(),
                 };
                 self.tokens.insert(e.token.clone(), token);
             }
@@ -342,13 +347,14 @@ pub(crate) fn set_credential(
 }
 
 /// A token to issue.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct IssueToken {
     /// Who it acts as.
     pub person: PersonId,
     /// The new id, drawn by the engine.
     pub token: TokenId,
-    /// SHA-256 of the secret, sealed.
+    /// SHA-256 of the secret, sealed; of its first half where a second person draws the other one.
     pub hash: Sealed,
     /// The rights it is limited to.
     pub rights: BTreeSet<Right>,
@@ -358,9 +364,31 @@ pub struct IssueToken {
     pub expires: Timestamp,
 }
 
+impl IssueToken {
+    /// Whether whoever holds it could record what counts because somebody else records it.
+    pub(crate) fn loosens(&self, org: &Org) -> bool {
+        let agent = org.agent_of(&self.person);
+        agent.is_some_and(|(_, agent)| !agent.evidence.is_empty())
+    }
+}
+
+/// Nobody else can hold a token that acts as a person; a service's is issued by who manages people.
+pub(crate) fn may_issue(world: &World, caller: &Caller, whose: &PersonId) -> Result<(), Halt> {
+    if world.person(whose)?.service {
+        return authorise(world, caller, Right::ManagePeople, None);
+    }
+    if caller.person() == Some(whose) && caller.limited_to.is_none() {
+        return human(world, caller).map(|_| ());
+    }
+    let problem = "only the person it acts as can ask for it, signed in".to_owned();
+    Err(Refusal::BadToken { problem }.into())
+}
+
+/// A token; with a `second` half where two people draw it, so that neither of them can use it.
 pub(crate) fn issue_token(
     world: &World,
     command: &IssueToken,
+    second: Option<Sealed>,
     now: Timestamp,
 ) -> Result<Decided, Halt> {
     let person = existing(world, &command.person)?;
@@ -385,6 +413,7 @@ pub(crate) fn issue_token(
     let issued = TokenIssued {
         token: command.token.clone(),
         hash: command.hash,
+        second,
         rights: command.rights.clone(),
         purpose: command.purpose,
         expires: command.expires,

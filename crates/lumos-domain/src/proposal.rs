@@ -19,7 +19,7 @@ use crate::{
     model::{self, RegisterModel},
     org::{self, SetMode},
     outside::{self, DefineOutsideAgent},
-    person::{self, authorise},
+    person::{self, IssueToken, authorise},
     refusal::Refusal,
     retention::{self, SetRetention},
     rules::{Gate, ReviewRules},
@@ -67,6 +67,8 @@ pub enum Governed {
         /// The sealed argon2id hash.
         hash: Sealed,
     },
+    /// A token is issued.
+    IssueToken(IssueToken),
     /// A model is registered, or described anew.
     RegisterModel(RegisterModel),
     /// A model's tier is set.
@@ -195,6 +197,11 @@ impl Governed {
             Self::SetCredential { person, .. } => {
                 json!({ "person": person, "hash": world.person(person)?.credential })
             }
+            Self::IssueToken(issue) => {
+                // Whoever holds it records this.
+                let agent = world.org()?.agent_of(&issue.person);
+                json!({ "records": agent.map(|(_, agent)| &agent.evidence) })
+            }
             Self::RegisterModel(register) => world.model(&register.model)?.as_registered(),
             Self::SetModelTier { model, .. } => {
                 json!({ "model": model, "tier": world.model(model)?.tier })
@@ -249,6 +256,7 @@ impl Governed {
                 everywhere(Right::ManagePeople)
             }
             Self::SetCredential { person, .. } => person::own_or_managed(world, caller, person),
+            Self::IssueToken(issue) => person::may_issue(world, caller, &issue.person),
             Self::RegisterModel(register) => on_model(&register.model),
             Self::SetModelTier { model, .. } | Self::BindModel { model, .. } => on_model(model),
             Self::PublishBundle(_) => everywhere(Right::PublishPolicy),
@@ -260,6 +268,7 @@ impl Governed {
         &self,
         world: &World,
         caller: &Caller,
+        half: Option<Sealed>,
         now: Timestamp,
     ) -> Result<Decided, Halt> {
         match self {
@@ -271,6 +280,7 @@ impl Governed {
             Self::SetCredential { person, hash } => {
                 person::set_credential(world, caller, person, *hash)
             }
+            Self::IssueToken(issue) => person::issue_token(world, issue, half, now),
             Self::RegisterModel(register) => model::register(world, register),
             Self::SetModelTier {
                 model,
@@ -313,6 +323,8 @@ impl Governed {
             Self::SetCredential { person, .. } => {
                 caller.person() != Some(person) && !world.person(person)?.grants.is_empty()
             }
+            // Whoever holds an agent's token records as the agent.
+            Self::IssueToken(issue) => issue.loosens(world.org()?),
             Self::RegisterModel(register) => register.loosens(world.model(&register.model)?),
             Self::SetModelTier { model, tier, .. } => *tier < world.model(model)?.effective_tier(),
             Self::DefineSystem(define) => define.loosens(world.system(&define.system)?),
@@ -329,7 +341,7 @@ pub(crate) fn govern(
     change: &Governed,
     now: Timestamp,
 ) -> Result<Decided, Halt> {
-    let decided = change.consequences(world, caller, now)?;
+    let decided = change.consequences(world, caller, None, now)?;
     let alone = caller.actor == Actor::Genesis || world.org()?.sandbox;
     if alone || decided.is_empty() || !change.loosens(world, caller)? {
         return Ok(decided);
@@ -348,7 +360,7 @@ pub(crate) fn govern(
         return if waiting.by == *by {
             Ok(Vec::new())
         } else {
-            confirm(world, caller, &id, now)
+            confirm(world, caller, &id, None, now)
         };
     }
     let made = ProposalMade {
@@ -360,11 +372,13 @@ pub(crate) fn govern(
     Ok(vec![(Stream::Proposal(id), made.into())])
 }
 
-/// Does what somebody else proposed, if the rules still allow it to them and to the caller.
+/// Does what somebody else proposed, if the rules still allow it to them and to the caller. A secret that two people
+/// draw gets its other `half` here.
 pub(crate) fn confirm(
     world: &World,
     caller: &Caller,
     id: &ProposalId,
+    half: Option<Sealed>,
     now: Timestamp,
 ) -> Result<Decided, Halt> {
     let waiting = waiting(world, id)?;
@@ -389,7 +403,12 @@ pub(crate) fn confirm(
         Err(Halt::Refused(_)) => return Err(Refusal::ProposerGone.into()),
         answer => answer?,
     }
-    let mut decided = waiting.change.consequences(world, &first, now)?;
+    if let (Governed::IssueToken(_), None) = (&waiting.change, half) {
+        // INVARIANT: no secret that two people must draw is known to one of them.
+        let problem = "whoever confirms it adds a half of the secret".to_owned();
+        return Err(Refusal::BadToken { problem }.into());
+    }
+    let mut decided = waiting.change.consequences(world, &first, half, now)?;
     let confirmed = ProposalConfirmed {
         first: waiting.by.clone(),
     };

@@ -9,6 +9,7 @@ use lumos_domain::{
     id::CommandId,
     log_review::{Examined, Span},
     manifest::{Manifest, ManifestError},
+    proposal::Governed,
     refusal::Refusal,
     seal::{Sealed, SealedValue},
     stream::Stream,
@@ -83,6 +84,12 @@ pub enum DoorError {
         "this ledger holds events of type `{0}`, which this version of LUMOS does not know; it is read-only here"
     )]
     ReadOnly(String),
+    /// A key was said to be lost, and until another one signs nothing else is decided.
+    #[error(
+        "deciding: this server was started with `--key-lost` and takes nothing but the revocation of that key and a \
+         change of keys; start it as always once another key signs"
+    )]
+    KeyLost,
     /// An entry would be too large or malformed.
     #[error("writing an entry")]
     Entry(#[from] entry::Error),
@@ -117,6 +124,7 @@ impl DoorError {
             Self::Taken => "taken",
             Self::Busy => "busy",
             Self::ReadOnly(_) => "unknown-event",
+            Self::KeyLost => "key-lost",
             Self::Entry(_) => "entry-too-large",
             Self::Read(_) => "unreadable-entry",
             Self::Manifest { .. } => "missing-manifest",
@@ -134,6 +142,7 @@ pub struct Door {
     origin: Arc<str>,
     unknown_kind: Option<Arc<str>>,
     examiner: Examiner,
+    keys_only: bool,
 }
 
 impl Door {
@@ -151,7 +160,23 @@ impl Door {
             origin: origin.into(),
             unknown_kind: unknown.map(Into::into),
             examiner: Examiner::default(),
+            keys_only: false,
         })
+    }
+
+    /// The same door, which lets nothing through but what the way to another key needs.
+    #[must_use]
+    pub fn for_keys_only(self) -> Self {
+        Self {
+            keys_only: true,
+            ..self
+        }
+    }
+
+    /// Whether nothing but a change of keys goes through.
+    #[must_use]
+    pub const fn is_for_keys_only(&self) -> bool {
+        self.keys_only
     }
 
     /// The event type that makes this ledger read-only here, if any.
@@ -193,6 +218,9 @@ impl Door {
                     appended: None,
                     events: decided,
                 });
+            }
+            if self.keys_only && !decided.iter().all(|(_, event)| is_about_keys(event)) {
+                return Err(DoorError::KeyLost);
             }
             let mut append = self.append_for(&request, &decided, &world)?;
             append.lease.clone_from(&lease);
@@ -380,6 +408,25 @@ impl Door {
             appended: Some(appended),
             events,
         })
+    }
+}
+
+/// Whether an event is a step to another key, or what a server says of itself when it starts. A confirmation stands
+/// beside what was confirmed.
+fn is_about_keys(event: &Event) -> bool {
+    match event {
+        Event::KeyAdopted(_)
+        | Event::KeyCreated(_)
+        | Event::KeyRotated(_)
+        | Event::KeyRevoked(_)
+        | Event::ProposalConfirmed(_)
+        | Event::ProposalDeclined(_)
+        | Event::StartRecorded(_)
+        | Event::ClockSourceNamed(_)
+        | Event::ClockStepped(_)
+        | Event::LedgerReread(_) => true,
+        Event::ProposalMade(made) => matches!(made.change, Governed::RotateKey(_)),
+        _ => false,
     }
 }
 

@@ -18,99 +18,21 @@ use lumos_ledger::{
 };
 use tokio::sync::{Mutex, watch};
 
-use crate::{
-    ports::{Clock, KeyStore, PortError, Signer, Statement, Store},
-    record::ReadEntryError,
-};
+use crate::ports::{Clock, KeyStore, Signer, Store};
 
+pub use error::KeyError;
+pub use handover::handover;
 pub use history::{History, Word};
+pub use reach::Servers;
 
+mod error;
+mod handover;
 mod history;
+mod reach;
 
-/// A checkpoint that a key and its successor signed both, for whoever knows only the first.
-pub(crate) const SCHEMA: &[&str] = &["CREATE TABLE IF NOT EXISTS key_handovers (
-    key_id TEXT PRIMARY KEY, size BIGINT NOT NULL, note TEXT NOT NULL)"];
-
-/// Why a key cannot sign, or cannot be made.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeyError {
-    /// The settings do not say how to reach what keeps it.
-    #[error(
-        "using key {id}: it is kept in `{place}`, and the settings say nothing of that under `keys`"
-    )]
-    NoPlace {
-        /// The key's id, or what it is to be called.
-        id: String,
-        /// What keeps it.
-        place: KeyPlace,
-    },
-    /// It is not where its entry says.
-    #[error(
-        "using key {id}: there is no `{name}` in `{place}`; restore it from the backup of keys, or revoke it"
-    )]
-    Missing {
-        /// The key's id.
-        id: String,
-        /// What keeps it.
-        place: KeyPlace,
-        /// How it is called there.
-        name: String,
-    },
-    /// Another key is where its entry says.
-    #[error(
-        "using key {id}: `{name}` in `{place}` is another key than the ledger's entries name; a key is changed with \
-         `lumos key rotate`, never by changing it in its place"
-    )]
-    Differs {
-        /// The id of the key that was to be there.
-        id: String,
-        /// What keeps it.
-        place: KeyPlace,
-        /// How it is called there.
-        name: String,
-    },
-    /// Every key was revoked.
-    #[error(
-        "signing: the key that signed this ledger was revoked, and none takes its place; rotate to another one"
-    )]
-    NoneSigns,
-    /// A key signed something else, or wrongly.
-    #[error("signing with key {id}: what came back is no signature of it")]
-    Wrong {
-        /// The key's id.
-        id: String,
-        /// What was wrong.
-        source: note::Error,
-    },
-    /// A key that no verifier can name.
-    #[error("naming a key")]
-    Named(#[source] note::Error),
-    /// The entries about keys cannot be read.
-    #[error("reading which keys sign this ledger")]
-    History(#[from] ReadEntryError),
-    /// What was to be signed is no checkpoint, or what is kept is none.
-    #[error("reading a checkpoint of this ledger")]
-    Checkpoint(#[from] checkpoint::Error),
-    /// The store, or what keeps a key, failed.
-    #[error(transparent)]
-    Port(#[from] PortError),
-}
-
-impl KeyError {
-    /// The stable code of this error, a page in `docs/errors/`.
-    #[must_use]
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::NoPlace { .. } => "key-place-unset",
-            Self::Missing { .. } => "key-missing",
-            Self::Differs { .. } => "key-differs",
-            Self::NoneSigns => "no-signing-key",
-            Self::Wrong { .. } | Self::Named(_) | Self::Checkpoint(_) => "checkpoint-failed",
-            Self::History(_) => "unreadable-entry",
-            Self::Port(_) => "key-unusable",
-        }
-    }
+/// The tables of the keys.
+pub(crate) fn schema() -> Vec<&'static str> {
+    [handover::SCHEMA, reach::SCHEMA].concat()
 }
 
 /// Where keys are kept, and where a new one is made unless it is said otherwise.
@@ -140,7 +62,8 @@ struct Held {
     version: u64,
     history: History,
     usable: BTreeMap<String, Usable>,
-    handed_over: BTreeSet<u32>,
+    /// Keys that handed over, and the key beside which they signed last.
+    handed_over: BTreeMap<u32, u32>,
 }
 
 /// The keys of one ledger.
@@ -150,6 +73,10 @@ pub struct KeyRing {
     places: Places,
     origin: String,
     first: AddKey,
+    /// The ids of keys that are lost for good, as it was said at the start.
+    lost: BTreeSet<String>,
+    /// Where several servers have to have the same keys.
+    servers: Option<Servers>,
     held: Mutex<Held>,
     vkeys: watch::Sender<Vec<VerifierKey>>,
 }
@@ -185,6 +112,8 @@ impl KeyRing {
             places,
             origin: origin.to_owned(),
             first,
+            lost: BTreeSet::new(),
+            servers: None,
             held: Mutex::new(held),
             vkeys,
         };
@@ -192,6 +121,29 @@ impl KeyRing {
         ring.show(&held.history.now())?;
         drop(held);
         Ok(ring)
+    }
+
+    /// The same ring without the keys of these ids, which sign and are lost for good. Nothing is signed while one of
+    /// them would have to, so that the only way on is to revoke it.
+    ///
+    /// # Errors
+    /// [`KeyError::NotLost`] when one of them does not sign, or can.
+    pub async fn without(mut self, lost: &[String]) -> Result<Self, KeyError> {
+        let now = self.held.get_mut().history.now();
+        let signing = now.signing(self.clock.now());
+        for id in lost {
+            let not_lost = |why| KeyError::NotLost {
+                id: id.clone(),
+                why,
+            };
+            let key = signing.iter().find(|key| key.key.id() == id);
+            let key = key.ok_or_else(|| not_lost("no key of this id signs the ledger"))?;
+            if self.opened(&as_added(key)).await.is_ok() {
+                return Err(not_lost("it is where its entry says"));
+            }
+            self.lost.insert(id.clone());
+        }
+        Ok(self)
     }
 
     /// The key that the ledger was begun with, for its first entry about keys.
@@ -264,6 +216,10 @@ impl KeyRing {
         if signing.is_empty() {
             return Err(KeyError::NoneSigns);
         }
+        if let Some(key) = signing.iter().find(|key| self.lost.contains(key.key.id())) {
+            let id = key.key.id().to_owned();
+            return Err(KeyError::Lost { id });
+        }
         Ok(signing.into_iter().map(as_added).collect())
     }
 
@@ -312,35 +268,6 @@ impl KeyRing {
             .map(|key| key.as_str().parse().map_err(KeyError::Named))
             .collect::<Result<_, _>>()?;
         Ok(Checkpoint::open(bytes, &keys)?.checkpoint)
-    }
-
-    /// Keeps a checkpoint that a key and its successor signed both, the first time there is one: whoever knows only the
-    /// old key learns the new one by it.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn hand_over(&self, size: u64, note: &Note) -> Result<(), PortError> {
-        let mut held = self.held.lock().await;
-        let replaced = note.signatures().iter().skip(1);
-        let new: Vec<u32> = replaced
-            .map(note::SignatureLine::key_id)
-            .filter(|id| !held.handed_over.contains(id))
-            .collect();
-        if new.is_empty() {
-            return Ok(());
-        }
-        let statement = |id: &u32| Statement {
-            sql: "INSERT INTO key_handovers (key_id, size, note) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-            params: vec![
-                format!("{id:08x}").into(),
-                i64::try_from(size).unwrap_or(i64::MAX).into(),
-                note.to_string().into(),
-            ],
-        };
-        let statements = new.iter().map(statement).collect();
-        self.store.execute(statements).await?;
-        held.handed_over.extend(new);
-        Ok(())
     }
 
     /// Makes a key, or takes one that is there already: `name` says how it is called in its place, else it is called
@@ -412,6 +339,8 @@ impl Held {
         if version != self.version {
             self.history = History::of(&store.stream(&Stream::Keys).await?)?;
             self.version = version;
+            // Whose successor was revoked since has to hand over again.
+            self.handed_over.clear();
         }
         Ok(())
     }
@@ -479,14 +408,4 @@ fn named(place: KeyPlace, origin: &str, number: usize) -> String {
             format!("alias/lumos/{origin}/{number}")
         }
     }
-}
-
-/// The checkpoint by which the key with this id handed over, if it did.
-///
-/// # Errors
-/// When the store fails.
-pub async fn handover(store: &dyn Store, key_id: &str) -> Result<Option<String>, PortError> {
-    let sql = "SELECT note FROM key_handovers WHERE key_id = $1";
-    let rows = store.query(sql, vec![key_id.into()]).await?;
-    Ok(rows.first().map(|row| row.text(0).to_owned()))
 }

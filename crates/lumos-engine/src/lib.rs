@@ -36,7 +36,7 @@ pub fn schema() -> Vec<&'static str> {
         notary::SCHEMA.to_vec(),
         cosigning::SCHEMA.to_vec(),
         stamping::SCHEMA.to_vec(),
-        keyring::SCHEMA.to_vec(),
+        keyring::schema(),
     ]
     .concat()
 }

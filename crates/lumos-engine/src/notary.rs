@@ -21,8 +21,10 @@ use crate::{
     runtime::stopped,
 };
 
+mod error;
 mod turn;
 
+pub use error::NotaryError;
 pub use turn::{SCHEMA, Turn};
 
 /// How long to wait after the store or the anchor failed.
@@ -31,90 +33,10 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(100);
 /// How often a replica looks when nothing is waited for.
 const LOOK_IDLE: Duration = Duration::from_secs(1);
+/// How long what is being signed may go on once it is to stop, so that what was committed last is published too.
+const STOPS_WITHIN: Duration = Duration::from_secs(2);
 /// How often the anchor may be found moved before a round is given up.
 const ATTEMPTS: usize = 5;
-
-/// Why nothing can be signed here.
-#[derive(Debug, thiserror::Error)]
-pub enum NotaryError {
-    /// The database ends before the last checkpoint that was signed.
-    #[error(
-        "checking the anchor: the ledger has {size} entries but {anchored} were signed for; this database is older \
-         than what was published. Restore a newer backup, or begin a new ledger that names this checkpoint"
-    )]
-    Behind {
-        /// Entries in the database.
-        size: u64,
-        /// Entries in the anchored checkpoint.
-        anchored: u64,
-    },
-    /// The database holds another history than the one that was signed.
-    #[error(
-        "checking the anchor: the first {anchored} entries are not those that were signed for; somebody changed this \
-         database or the anchor belongs to another ledger"
-    )]
-    Against {
-        /// Entries in the anchored checkpoint.
-        anchored: u64,
-    },
-    /// The ledger has entries, but nothing says what was signed last.
-    #[error(
-        "checking the anchor: the ledger has {size} entries, but its anchor is missing; bring back the anchor directory \
-         that lay beside the data directory, or the object that held it. Without it an old copy of this ledger would \
-         go unnoticed"
-    )]
-    Missing {
-        /// Entries in the database.
-        size: u64,
-    },
-    /// The anchor holds an older checkpoint than was published.
-    #[error(
-        "checking the anchor: it holds a checkpoint over {anchored} entries, but one over {published} was published; \
-         somebody put an older one back"
-    )]
-    OlderAnchor {
-        /// Entries in the anchored checkpoint.
-        anchored: u64,
-        /// Entries in the one that was published.
-        published: u64,
-    },
-    /// The anchored checkpoint was signed by another key than this server has.
-    #[error(
-        "checking the anchor: it was signed by another key than this server has; give every server of a ledger the \
-         same keys"
-    )]
-    OtherKey,
-    /// The anchored checkpoint cannot be read with this ledger's keys.
-    #[error("reading the anchored checkpoint")]
-    Anchored(#[source] KeyError),
-    /// A checkpoint could not be made.
-    #[error("making a checkpoint")]
-    Checkpoint(#[from] checkpoint::Error),
-    /// A key cannot sign.
-    #[error("signing a checkpoint")]
-    Signing(#[source] KeyError),
-    /// The store or the anchor failed.
-    #[error(transparent)]
-    Port(#[from] PortError),
-}
-
-impl NotaryError {
-    /// The stable code of this error, a page in `docs/errors/`.
-    #[must_use]
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::Behind { .. } => "behind-anchor",
-            Self::Against { .. } => "against-anchor",
-            Self::Missing { .. } => "missing-anchor",
-            Self::OlderAnchor { .. } => "older-anchor",
-            Self::OtherKey => "other-key",
-            Self::Anchored(_) => "unreadable-anchor",
-            Self::Checkpoint(_) => "checkpoint-failed",
-            Self::Signing(error) => error.code(),
-            Self::Port(_) => "store-failed",
-        }
-    }
-}
 
 /// A checkpoint that everybody may see.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -194,7 +116,7 @@ impl Notary {
         };
         match signed {
             // Somebody has to be able to name the next key: it serves, and shows what was signed before.
-            Err(error @ NotaryError::Signing(KeyError::NoneSigns)) => {
+            Err(error @ NotaryError::Signing(KeyError::NoneSigns | KeyError::Lost { .. })) => {
                 notary.trouble.send_replace(Some(with_causes(&error)));
             }
             signed => signed?,
@@ -229,7 +151,13 @@ impl Notary {
     pub async fn run(&self, mut stop: watch::Receiver<bool>) -> Result<(), NotaryError> {
         let mut committed = self.store.committed();
         loop {
-            let pause = match self.catch_up().await {
+            // A store or an anchor that never answers holds no stop up. To be cut off is to lose an answer: whether the
+            // anchor moved is read from it at the next start.
+            let caught_up = tokio::select! {
+                caught_up = self.catch_up() => caught_up,
+                () = stopped_since(&stop, STOPS_WITHIN) => break,
+            };
+            let pause = match caught_up {
                 // Not marked as seen: what was committed meanwhile wakes it up at once.
                 Ok(()) => {
                     self.trouble.send_replace(None);
@@ -254,7 +182,8 @@ impl Notary {
             }
         }
         if let Some(turn) = &self.turn {
-            turn.give_back().await;
+            // Else it runs out.
+            drop(tokio::time::timeout(STOPS_WITHIN, turn.give_back()).await);
         }
         Ok(())
     }
@@ -477,6 +406,12 @@ impl Notary {
         proof::verify_consistency((old, roots.0), (new, roots.1), &proof)
             .map_err(|_| NotaryError::Against { anchored: old })
     }
+}
+
+/// Returns once `stop` has been true for so long.
+async fn stopped_since(stop: &watch::Receiver<bool>, long: Duration) {
+    stopped(&mut stop.clone()).await;
+    tokio::time::sleep(long).await;
 }
 
 /// An error and what caused it, in one line.

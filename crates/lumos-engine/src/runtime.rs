@@ -34,7 +34,7 @@ mod timers;
 pub use follow::Follow;
 pub use jobs::Taken;
 pub(crate) use operate::is_held;
-pub use operate::{OperateError, STREAM, WEBHOOK, acknowledge, hold, replay, retry};
+pub use operate::{OperateError, STREAM, WEBHOOK, acknowledge, begin_anew, hold, replay, retry};
 pub use progress::{Leased, Progress, progress};
 pub use timers::fire_due;
 

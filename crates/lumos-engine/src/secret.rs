@@ -28,6 +28,9 @@ pub fn command_id(entropy: &dyn Entropy) -> Result<CommandId, ParseIdError> {
     id(entropy, "c-")
 }
 
+/// The length of a [`secret`], in characters.
+pub const SECRET_CHARS: usize = 64;
+
 /// A secret of 32 random bytes, in hex.
 #[must_use]
 pub fn secret(entropy: &dyn Entropy) -> String {

@@ -421,6 +421,7 @@ async fn confirm(door: &Door, outside: &Outside) -> Result<Unsealed> {
     let proposal = row.proposal;
     Ok(Some(Box::new(move |_| Command::ConfirmProposal {
         proposal,
+        half: None,
     })))
 }
 

@@ -14,6 +14,10 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::{DirLock, OpenError, durable, rebuild::is_plain};
 
+pub use told::check_told;
+
+mod told;
+
 /// Tables that are not carried over as they are: each store has its own notes of its schema in `meta`, and the one
 /// row of the head is replaced.
 pub(crate) const OWN: &[&str] = &["meta", "head"];

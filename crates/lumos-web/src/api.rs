@@ -97,6 +97,9 @@ pub struct Done {
     /// When it needs two people: the proposal that a second person has to confirm.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proposal: Option<String>,
+    /// When a token was confirmed: the second half of it, shown this once. Whoever proposed it has the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub half: Option<String>,
 }
 
 /// One event of a command.
@@ -118,6 +121,7 @@ impl From<Outcome> for Json<Done> {
         });
         Self(Done {
             proposal,
+            half: None,
             entry: outcome.appended.map(|appended| appended.first),
             events: outcome
                 .events

@@ -27,11 +27,12 @@ use lumos_engine::{
     stamping::Stamps,
     views::people::LOGIN_BYTES_MAX,
 };
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::{
     auth::{self, Gatekeeper},
     decisions::Decisions,
+    pack::turns::Turns,
     problem::Problem,
     readings::Readings,
     staging::Staging,
@@ -60,8 +61,8 @@ pub struct Inner {
     pub registries: BTreeMap<RegistryName, Arc<dyn Registry>>,
     /// What was read in bulk lately.
     pub readings: Readings,
-    /// One evidence pack at a time: each reads much.
-    pub packs: Semaphore,
+    /// Whose evidence pack is made: one at a time.
+    pub packs: Turns,
     /// What proofs are made from.
     pub proofs: Hashes,
     /// Where webhook hints go.

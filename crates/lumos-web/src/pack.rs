@@ -11,6 +11,8 @@ use lumos_engine::pack::{
 
 use crate::pages::filters;
 
+pub mod turns;
+
 /// Characters of a digest that are shown where there is little room.
 const SHORT: usize = 12;
 

@@ -23,6 +23,9 @@ pub struct Problem {
     pub code: String,
     /// What happened and what to do, in a sentence.
     pub detail: String,
+    /// After how many seconds it is worth asking again, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u32>,
 }
 
 impl Problem {
@@ -33,6 +36,15 @@ impl Problem {
             status: status.as_u16(),
             code: code.to_owned(),
             detail: detail.into(),
+            retry_after_s: None,
+        }
+    }
+
+    /// Too much is being done; ask again after so many seconds.
+    pub fn busy(retry_after_s: u32, detail: impl Into<String>) -> Self {
+        Self {
+            retry_after_s: Some(retry_after_s),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail)
         }
     }
 
@@ -73,12 +85,9 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&self).unwrap_or_default();
-        (
-            status,
-            [(header::CONTENT_TYPE, "application/problem+json")],
-            body,
-        )
-            .into_response()
+        let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+        let again = self.retry_after_s.map(|s| [(header::RETRY_AFTER, s)]);
+        (status, kind, again, body).into_response()
     }
 }
 
@@ -113,7 +122,9 @@ impl From<DoorError> for Problem {
             DoorError::Taken | DoorError::LeaseLost => {
                 Self::new(StatusCode::CONFLICT, code, error.to_string())
             }
-            DoorError::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, code, error.to_string()),
+            DoorError::Busy | DoorError::KeyLost => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, code, error.to_string())
+            }
             DoorError::ReadOnly(_) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, code, error.to_string())
             }

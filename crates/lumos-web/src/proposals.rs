@@ -7,19 +7,25 @@ use jiff::Timestamp;
 use lumos_domain::{
     actor::{Caller, Scope},
     command::Command,
+    event::Event,
     facts::ModeScope,
-    id::{BundleName, PersonId, ProposalId},
+    id::{BundleName, Digest, PersonId, ProposalId},
+    keys::{AddKey, Key, RotateKey},
+    person::IssueToken,
     proposal::{Governed, Waiting},
     refusal::Refusal,
-    seal::Sealed,
+    seal::{Sealed, SealedValue},
 };
-use lumos_engine::views::{self, people};
+use lumos_engine::{
+    Outcome, secret,
+    views::{self, people},
+};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
-    app::{App, refusal},
+    app::{App, Once, refusal},
     problem::Problem,
 };
 
@@ -61,9 +67,7 @@ pub async fn tell(
     proposal: &ProposalId,
 ) -> Result<Option<Told>, Problem> {
     let now = app.door.ports().clock.now();
-    let confirm = Command::ConfirmProposal {
-        proposal: proposal.clone(),
-    };
+    let confirm = Half::draw(app).confirms(proposal);
     let seen = app
         .door
         .ask(|world| {
@@ -91,6 +95,71 @@ pub async fn tell(
     }))
 }
 
+/// Confirms a proposal. If it is a token that two people draw, the caller's half of it is told, once and to nobody
+/// else: the ledger has its hash.
+///
+/// # Errors
+/// A problem with the refusal or failure.
+pub async fn confirm(
+    app: &App,
+    caller: Caller,
+    once: Once,
+    proposal: ProposalId,
+) -> Result<(Outcome, Option<String>), Problem> {
+    can_sign(app, &proposal).await?;
+    let half = Half::draw(app);
+    let (command, sealed) = (half.confirms(&proposal), vec![half.sealed.clone()]);
+    let outcome = app.submit(caller, once, command, sealed).await?;
+    // Where the same request was done before, another half was told then.
+    let is_ours = |event: &Event| matches!(event, Event::TokenIssued(e) if e.second == Some(half.sealed.commitment));
+    let told = outcome.events.iter().any(|(_, event)| is_ours(event));
+    Ok((outcome, told.then_some(half.secret)))
+}
+
+/// Where another key is to sign: that it can, on every server. Days may lie between the proposal and this.
+async fn can_sign(app: &App, proposal: &ProposalId) -> Result<(), Problem> {
+    let key = app.door.ask(|world| {
+        let waiting = world.proposal(proposal)?.waiting.as_ref();
+        Ok(match waiting.map(|waiting| &waiting.change) {
+            Some(Governed::RotateKey(rotate)) => world.keys()?.get(&rotate.key).cloned(),
+            _ => None,
+        })
+    });
+    match key.await? {
+        Some(Key {
+            key, place, name, ..
+        }) => Ok(app
+            .keys
+            .try_out_everywhere(&AddKey { key, place, name })
+            .await?),
+        None => Ok(()),
+    }
+}
+
+/// The half of a secret that whoever confirms adds, if the proposal turns out to need one.
+struct Half {
+    secret: String,
+    sealed: SealedValue,
+}
+
+impl Half {
+    fn draw(app: &App) -> Self {
+        let entropy = &*app.door.ports().entropy;
+        let secret = secret::secret(entropy);
+        let mut salt = [0; 32];
+        entropy.fill(&mut salt);
+        let sealed = SealedValue::new(salt, Digest::of(secret.as_bytes()).hex());
+        Self { secret, sealed }
+    }
+
+    fn confirms(&self, proposal: &ProposalId) -> Command {
+        Command::ConfirmProposal {
+            proposal: proposal.clone(),
+            half: Some(self.sealed.commitment),
+        }
+    }
+}
+
 /// What would become something else, value by value.
 async fn differences(
     app: &App,
@@ -103,16 +172,22 @@ async fn differences(
     let (mut before, mut after) = (BTreeMap::new(), BTreeMap::new());
     flatten("", replaces, &mut before);
     flatten("", proposed.unwrap_or(&Value::Null), &mut after);
-    if let Governed::GrantRole { .. } = change {
-        // What the role gives is handed out with it.
-        after.extend(before.remove_entry("rights"));
+    // What the role or the token gives is handed out with it.
+    match change {
+        Governed::GrantRole { .. } => after.extend(before.remove_entry("rights")),
+        Governed::IssueToken(_) => after.extend(before.remove_entry("records")),
+        _ => {}
     }
     if !before.is_empty() {
         // Its name is in the sentence.
         after.retain(|what, _| !["model", "system"].contains(&what.as_str()));
         before.retain(|what, _| !["model", "system"].contains(&what.as_str()));
     }
-    let secret = matches!(change, Governed::SetCredential { .. });
+    let secret = match change {
+        Governed::SetCredential { .. } => Some("(a password)"),
+        Governed::IssueToken(_) => Some("(half of a secret)"),
+        _ => None,
+    };
     let paths: BTreeSet<String> = before.keys().chain(after.keys()).cloned().collect();
     let mut found = Vec::new();
     for what in paths {
@@ -153,11 +228,11 @@ async fn shown(
     app: &App,
     what: &str,
     value: Option<&Value>,
-    secret: bool,
+    secret: Option<&str>,
 ) -> Result<Option<String>, Problem> {
     let Some(value) = value else { return Ok(None) };
     let text = match (serde_json::from_value::<Sealed>(value.clone()), value) {
-        (Ok(_), _) if secret => "(a password)".to_owned(),
+        (Ok(_), _) if what == "hash" => secret.unwrap_or("(a secret)").to_owned(),
         (Ok(sealed), _) => app.unseal(&sealed).await?,
         (Err(_), Value::String(text)) if what == "person" || what.ends_with("owner") => {
             named(app, text).await?
@@ -191,8 +266,7 @@ pub async fn count_for(app: &App, caller: &Caller) -> Result<usize, Problem> {
     let now = app.door.ports().clock.now();
     let mut mine = 0;
     for row in views::proposals::waiting(&*app.door.ports().store, now).await? {
-        let proposal = row.proposal;
-        let confirm = Command::ConfirmProposal { proposal };
+        let confirm = Half::draw(app).confirms(&row.proposal);
         let refused = app.door.ask(|world| refusal(world, caller, &confirm, now));
         mine += usize::from(refused.await?.is_none());
     }
@@ -317,12 +391,8 @@ async fn says_of_the_rest(app: &App, change: &Governed) -> Result<String, Proble
             let reason = app.unseal(reason).await?;
             format!("lift the legal hold {hold}, because: {reason}")
         }
-        Governed::RotateKey(rotate) => format!(
-            "sign the ledger with key {} from then on, the present one beside it for {} days, because: {}",
-            rotate.key.id(),
-            rotate.overlap_days,
-            app.unseal(&rotate.reason).await?
-        ),
+        Governed::RotateKey(rotate) => says_of_key(app, rotate).await?,
+        Governed::IssueToken(issue) => says_of_token(app, issue).await?,
         Governed::SetLogReview(set) => {
             let reason = app.unseal(&set.reason).await?;
             match &set.schedule {
@@ -341,4 +411,32 @@ async fn says_of_the_rest(app: &App, change: &Governed) -> Result<String, Proble
         // Each has its sentence; one that had none would at least say everything.
         other => serde_json::to_string(other).unwrap_or_default(),
     })
+}
+
+async fn says_of_token(app: &App, issue: &IssueToken) -> Result<String, Problem> {
+    let rights: Vec<_> = issue.rights.iter().map(ToString::to_string).collect();
+    Ok(format!(
+        "draw a token for {} with the rights {}, to be used for: {}; each of you gets half of it",
+        name(app, &issue.person).await?,
+        rights.join(", "),
+        app.unseal(&issue.purpose).await?
+    ))
+}
+
+async fn says_of_key(app: &App, rotate: &RotateKey) -> Result<String, Problem> {
+    let now = app.door.ports().clock.now();
+    let nobody = app
+        .door
+        .ask(|world| Ok(world.keys()?.signing(now).is_empty()));
+    let beside = if nobody.await? {
+        "though no key that counts will vouch for it: everybody who verifies must be told"
+            .to_owned()
+    } else {
+        format!("the present one beside it for {} days", rotate.overlap_days)
+    };
+    Ok(format!(
+        "sign the ledger with key {} from then on, {beside}, because: {}",
+        rotate.key.id(),
+        app.unseal(&rotate.reason).await?
+    ))
 }

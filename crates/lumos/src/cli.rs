@@ -54,7 +54,12 @@ pub(crate) enum Command {
     /// Write the first settings: ask little, look at the registry, propose models and owners
     Init(Init),
     /// Run the server
-    Serve,
+    Serve {
+        /// A key that signs the ledger is lost for good: start all the same, to revoke it and change to another one, and
+        /// for nothing else; may be repeated
+        #[arg(long, value_name = "KEY-ID")]
+        key_lost: Vec<String>,
+    },
     /// Is it healthy, who could not sign, what is open?
     Check,
     /// Submit a release: a file or folder, or REGISTRY:NAME:VERSION

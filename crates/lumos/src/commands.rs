@@ -75,7 +75,7 @@ async fn dispatch(cli: Cli) -> Result<Said> {
     match command {
         Command::Demo { once } => demo::run(once).await,
         Command::Init(init) => init::run(&init).await,
-        Command::Serve => serve::run(&common).await,
+        Command::Serve { key_lost } => serve::run(&common, key_lost).await,
         Command::Scan { path } => scan::run(&path, &out).await,
         Command::Policy(policy) => policy::run(policy, &common, &out).await,
         Command::Key(key) => key::run(key, &common, &out).await,
@@ -164,6 +164,9 @@ impl Out {
                 println!(
                     "it needs a second person, who confirms it with: lumos proposal confirm {proposal}"
                 );
+            }
+            if let Some(half) = done["half"].as_str() {
+                println!("your half of the token, shown this once: {half}");
             }
         } else {
             println!("nothing to do: it is so already");

@@ -20,9 +20,12 @@ mod storage;
 mod vouchers;
 mod webhooks;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Parser as _;
+
+/// How long calls that cannot be cut off may go on once all is done.
+const ENDED_WITHIN: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     // The worker confines itself before it reads a byte: nothing may come before this line.
@@ -41,7 +44,10 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(commands::run(cli)) {
+    let said = runtime.block_on(commands::run(cli));
+    // A token or a disk that never answers keeps no process.
+    runtime.shutdown_timeout(ENDED_WITHIN);
+    match said {
         Ok(commands::Said::Yes) => ExitCode::SUCCESS,
         Ok(commands::Said::No) => ExitCode::from(3),
         Err(error) => {

@@ -19,7 +19,7 @@ use lumos_domain::{
 use lumos_enforce::dsse::StatementSigner;
 use lumos_engine::{
     Door, Request, clock,
-    keyring::KeyRing,
+    keyring::{KeyRing, Servers},
     notary::Notary,
     ports::{Clock, Entropy as _, Hint, Ports, Registry},
     proofs::Hashes,
@@ -28,7 +28,7 @@ use lumos_engine::{
 use lumos_http::{Client, Egress};
 use lumos_web::{
     app::{App, Inner},
-    auth::{self, Gatekeeper},
+    auth::Gatekeeper,
     decisions::Decisions,
     staging::{Limits, Staging},
     streams::Streams,
@@ -44,15 +44,19 @@ use crate::{
     edge::{OsEntropy, SystemClock, Uploads, WorkerScanner, clock_source, steady},
     keys::{self, Keys},
     same_keys,
-    seed::{self, Founding},
     settings::{Loaded, Settings},
     storage::Storage,
     vouchers::{Vouchers, Witnesses},
     webhooks,
 };
 
+mod founding;
+
 /// How long answers that were begun may go on once the server is to stop.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long the whole server may take to stop, whatever does not answer it.
+const STOPPED_WITHIN: Duration = Duration::from_secs(15);
 
 /// What a version of LUMOS calls itself in the ledger.
 pub(crate) const SOFTWARE: &str = concat!("lumos/", env!("CARGO_PKG_VERSION"));
@@ -90,9 +94,19 @@ impl Running {
     /// Why a part ended badly.
     pub(crate) async fn stop(mut self) -> Result<()> {
         self.stop.send_replace(true);
-        while let Some(ended) = self.tasks.join_next().await {
-            ended.context("a part of the server broke")??;
+        let tasks = &mut self.tasks;
+        let all = async {
+            while let Some(ended) = tasks.join_next().await {
+                ended.context("a part of the server broke")??;
+            }
+            Ok(())
+        };
+        if let Ok(ended) = tokio::time::timeout(STOPPED_WITHIN, all).await {
+            return ended;
         }
+        // A database that answers nobody must not keep the process either. What is cut off here is what a kill cuts off.
+        tracing::warn!("a part of the server did not end in time and is cut off");
+        self.tasks.abort_all();
         Ok(())
     }
 }
@@ -104,6 +118,8 @@ pub(crate) struct Extras {
     pub passwords_for_all: bool,
     /// Polls more often than the settings can say.
     pub poll: Option<Duration>,
+    /// The ids of keys that are lost for good: nothing but the way to another key is possible.
+    pub keys_lost: Vec<String>,
 }
 
 /// Starts a server.
@@ -141,7 +157,7 @@ pub(crate) async fn start(loaded: &Loaded, extras: Extras) -> Result<Running> {
         gatekeeper: Gatekeeper::new(salt).map_err(|problem| anyhow::anyhow!(problem.detail))?,
         registries: registries.clone(),
         readings: lumos_web::readings::Readings::default(),
-        packs: tokio::sync::Semaphore::new(1),
+        packs: lumos_web::pack::turns::Turns::default(),
         proofs,
         hints,
         uploads: staging(settings)?,
@@ -224,34 +240,50 @@ impl Base {
         let storage = Storage::open(&loaded.settings, data, http).await?;
         let store = storage.store();
         let size = store.frontier().await?.size();
-        let keys = Keys::open(data, &OsEntropy, size == 0)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let places = keys::places(&loaded.settings.keys, data, http, Arc::clone(&clock))?;
+        let of = Arc::clone(&store);
+        let ring = KeyRing::open(of, Arc::clone(&clock), places, origin).await?;
+        let servers = Servers {
+            this: secret::secret(&OsEntropy),
+            count: storage.replicas(),
+        };
+        let ring = Arc::new(ring.without(&extras.keys_lost).await?.among(servers));
+        // With the ledger's key the one for snapshots is often lost too. It vouches for a minute, and can be another one.
+        let lost = !extras.keys_lost.is_empty();
+        let keys = Keys::open(data, &OsEntropy, size == 0 || lost)?;
         let ports = Ports {
             store: Arc::clone(&store),
             blobs: storage.blobs(data)?,
-            clock: Arc::new(SystemClock),
+            clock,
             entropy: Arc::new(OsEntropy),
             key: Arc::new(keys.server),
         };
         let (anchor, turn) = storage.anchor(data).await?;
-        let clock = Arc::clone(&ports.clock);
-        let places = keys::places(&loaded.settings.keys, data, http, Arc::clone(&clock))?;
-        let ring = Arc::new(KeyRing::open(Arc::clone(&store), clock, places, origin).await?);
         // Before anything is written: nothing starts behind or against what was signed.
         let of = Arc::clone(&store);
         let notary = Notary::start(of, anchor, Arc::clone(&ring), origin, turn).await?;
         let same = same_keys::check(&*store, &ports.key, &keys.statements, storage.replicas());
         same.await?;
         let found_by = views::lookups::are_made_with(&*store, &ports.key).await?;
-        if storage.needs_rebuild().await? || !found_by {
+        let restored = storage.needs_rebuild().await?;
+        if restored {
+            // Before the mark goes that says so.
+            runtime::begin_anew(&*store).await?;
+        }
+        if restored || !found_by {
             rebuild(&storage, &ports).await?;
         }
-        let door = Door::open(ports, origin).await?;
+        let mut door = Door::open(ports, origin).await?;
+        if lost {
+            door = door.for_keys_only();
+        }
         let first_passwords = if size == 0 {
-            found(&door, loaded, extras).await?
+            founding::found(&door, loaded, extras).await?
         } else {
             BTreeMap::new()
         };
-        record_start(&door, loaded, &ring).await?;
+        record_start(&door, loaded, &ring, restored.then_some(size)).await?;
         if door.unknown_kind().is_none() {
             let source = clock_source(loaded.settings.clock.as_deref());
             clock::begin(&door, source).await?;
@@ -311,8 +343,16 @@ impl Parts {
         ];
         agents.extend(outside);
         let mut tasks = JoinSet::new();
+        let (ring, stopping) = (Arc::clone(notary.keys()), stopped.clone());
+        tasks.spawn(async move {
+            ring.say_what_it_reaches(stopping).await;
+            Ok(())
+        });
         let stopping = stopped.clone();
         tasks.spawn(async move { Ok(notary.run(stopping).await?) });
+        if door.is_for_keys_only() {
+            return tasks;
+        }
         let (door_of_agents, stopping) = (door.clone(), stopped.clone());
         tasks.spawn(async move { Ok(runtime::run(door_of_agents, agents, stopping).await?) });
         let (door_of_clock, stopping) = (door.clone(), stopped.clone());
@@ -388,7 +428,12 @@ fn registries(loaded: &Loaded, http: &Client) -> Result<BTreeMap<RegistryName, A
     Ok(all)
 }
 
-async fn record_start(door: &Door, loaded: &Loaded, ring: &KeyRing) -> Result<()> {
+async fn record_start(
+    door: &Door,
+    loaded: &Loaded,
+    ring: &KeyRing,
+    reread: Option<u64>,
+) -> Result<()> {
     if let Some(kind) = door.unknown_kind() {
         tracing::error!(
             kind,
@@ -405,65 +450,10 @@ async fn record_start(door: &Door, loaded: &Loaded, ring: &KeyRing) -> Result<()
     // Which key the ledger was begun with; nothing where it is known.
     let first = ring.first().clone();
     request.commands.push(Command::AdoptKey(first));
+    let reread = reread.map(|size| Command::RecordReread { size });
+    request.commands.extend(reread);
     door.submit(request).await?;
     Ok(())
-}
-
-/// Founds an empty ledger from the settings' files, or from the embedded sandbox.
-async fn found(door: &Door, loaded: &Loaded, extras: &Extras) -> Result<BTreeMap<String, String>> {
-    let settings = &loaded.settings;
-    let read = |path: &PathBuf| -> Result<(String, Vec<u8>)> {
-        let text =
-            std::fs::read(path).with_context(|| format!("reading seed `{}`", path.display()))?;
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        Ok((name, text))
-    };
-    let (organisation, policies, founders) = match &settings.organisation {
-        Some(path) => {
-            let policies = settings
-                .policies
-                .iter()
-                .map(read)
-                .collect::<Result<Vec<_>>>()?;
-            (read(path)?, policies, settings.founders.clone())
-        }
-        None => crate::defaults::sandbox(),
-    };
-    let everybody = crate::defaults::logins(&organisation.1);
-    let entitled = if extras.passwords_for_all {
-        everybody
-    } else {
-        founders.clone()
-    };
-    let mut shown = BTreeMap::new();
-    let mut passwords = BTreeMap::new();
-    for login in entitled {
-        let password = secret::secret(&OsEntropy)[..24].to_owned();
-        let mut salt = [0; 16];
-        OsEntropy.fill(&mut salt);
-        let hash = auth::hash_password(&password, salt)
-            .map_err(|problem| anyhow::anyhow!(problem.detail))?;
-        passwords.insert(login.clone(), hash);
-        shown.insert(login, password);
-    }
-    let origin = &settings.origin;
-    seed::found(
-        door,
-        Founding {
-            origin,
-            settings: loaded.digest,
-            founders: &founders,
-            organisation,
-            policies,
-            passwords,
-        },
-    )
-    .await?;
-    Ok(shown)
 }
 
 /// Makes the decision projections anew from the ledger, sealed values and blobs. Cut short, it is done again at the

@@ -224,6 +224,7 @@ pub fn names(actor: &Actor, event: &Event) -> BTreeSet<PersonId> {
 fn proposed(change: &Governed) -> Vec<&PersonId> {
     match change {
         Governed::GrantRole { person, .. } | Governed::SetCredential { person, .. } => vec![person],
+        Governed::IssueToken(issue) => vec![&issue.person],
         Governed::RegisterModel(register) => {
             let owner = [&register.facts.owner].into_iter();
             owner.chain(&register.facts.data_owner).collect()
@@ -243,6 +244,7 @@ fn is_about(person: &PersonId, event: &Event) -> bool {
         Governed::GrantRole { person: whose, .. }
         | Governed::SetCredential { person: whose, .. }
         | Governed::ErasePerson { person: whose, .. } => whose == person,
+        Governed::IssueToken(issue) => issue.person == *person,
         _ => false,
     }
 }

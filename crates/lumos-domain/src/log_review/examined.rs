@@ -65,7 +65,9 @@ pub fn matter(event: &Event) -> Matter {
         | Event::ErasureWithdrawn(_)
         | Event::ErasureCarriedOut(_) => Matter::Retention,
         Event::ClockSourceNamed(_) | Event::ClockStepped(_) => Matter::Clock,
-        Event::GenesisRecorded(_) | Event::StartRecorded(_) => Matter::Starts,
+        Event::GenesisRecorded(_) | Event::StartRecorded(_) | Event::LedgerReread(_) => {
+            Matter::Starts
+        }
         Event::ReadingRecorded(_) => Matter::Readings,
         other => on_the_way(other),
     }

@@ -6,12 +6,13 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use lumos_domain::{
     Command,
-    actor::{Actor, Caller, OwnAgent},
+    actor::{Actor, Caller, OwnAgent, Right},
     event::{CandidateDetected, EvidenceRecorded},
     facts::{BundleRef, Claim, ReportFacts, ReportedResult, Source},
     id::{AgentRef, AssignmentId, Digest, Environment, PersonId, ReleaseId, ReviewId},
     manifest::{Manifest, Part},
     org::Genesis,
+    person::IssueToken,
     proposal::Governed,
     refusal::Refusal,
     release::{DetectCandidate, IdentifyRelease},
@@ -45,7 +46,7 @@ pub(crate) fn sealed(text: &str) -> Sealed {
 }
 
 pub(crate) fn caller(who: &str) -> Caller {
-    Caller::new(match who {
+    let actor = match who {
         "genesis" => Actor::Genesis,
         "clock" => Actor::Clock,
         "robot" => Actor::Service(name(who)),
@@ -54,7 +55,32 @@ pub(crate) fn caller(who: &str) -> Caller {
         "orchestrator" => Actor::Agent(OwnAgent::ApprovalOrchestrator),
         "monitor" => Actor::Agent(OwnAgent::ReleaseMonitor),
         person => Actor::Person(name(person)),
+    };
+    let token = matches!(actor, Actor::Service(_)).then(|| name("t-robot"));
+    Caller {
+        token,
+        ..Caller::new(actor)
+    }
+}
+
+/// A token for the robot, which is called so and lasts a day.
+pub(crate) fn token(id: &str, rights: &[Right], now: Timestamp) -> Governed {
+    Governed::IssueToken(IssueToken {
+        person: name("robot"),
+        token: name(id),
+        hash: sealed("the first half"),
+        rights: rights.iter().copied().collect(),
+        purpose: sealed("checks"),
+        expires: now + SignedDuration::from_hours(24),
     })
+}
+
+/// What a second person says to a proposal, with a half of a secret should it need one.
+pub(crate) fn confirm(change: &Governed) -> Command {
+    Command::ConfirmProposal {
+        proposal: change.proposal().unwrap(),
+        half: Some(sealed("the second half")),
+    }
 }
 
 /// A release of two files and, now and then, a data set.
@@ -182,9 +208,9 @@ impl Acme {
 
     /// A change that `who` proposes and `sara` confirms.
     pub(crate) fn govern(&mut self, who: &str, what: &str, change: Governed) {
-        let proposal = change.proposal().unwrap();
+        let confirm = confirm(&change);
         if self.act(who, what, change.into()) {
-            self.act("sara", "confirms", Command::ConfirmProposal { proposal });
+            self.act("sara", "confirms", confirm);
         }
     }
 

@@ -14,6 +14,7 @@ use lumos_domain::{
     log_review::{Schedule, SetLogReview},
     org::SetMode,
     outside::DefineOutsideAgent,
+    person::IssueToken,
     proposal::Governed,
     retention::SetRetention,
     words::{Grade, Mode, ModelTier, RecordClass},
@@ -93,6 +94,17 @@ fn every_change_that_needs_two_has_its_file() {
                 person: name("p-1"),
                 hash: sealed("a hash"),
             },
+        ),
+        (
+            "issue_token",
+            Governed::IssueToken(IssueToken {
+                person: name("p-1"),
+                token: name("t1"),
+                hash: sealed("the first half"),
+                rights: [Right::AddEvidence].into(),
+                purpose: sealed("checks"),
+                expires: "2026-04-01T09:00:00Z".parse().unwrap(),
+            }),
         ),
         ("register_model", Governed::RegisterModel(triage())),
         (

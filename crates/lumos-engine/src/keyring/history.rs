@@ -64,11 +64,16 @@ impl History {
         self.revocations(key).map(|(index, _)| index).next()
     }
 
-    /// Each successor of a key, with the entry that says so.
-    pub fn successions(&self) -> impl Iterator<Item = (u64, &LogKey, &LogKey)> {
-        self.0.iter().filter_map(|(index, event)| match event {
-            Event::KeyRotated(e) => Some((*index, e.from.as_ref()?, &e.to)),
-            _ => None,
+    /// Each successor of a key, with the entry that says so: of the key that it replaced, and of those that signed
+    /// beside that one then. Where the last successor was revoked, these alone can vouch for the next one.
+    pub fn successions(&self) -> impl Iterator<Item = (u64, LogKey, &LogKey)> {
+        self.0.iter().flat_map(|(index, event)| {
+            let Event::KeyRotated(e) = event else {
+                return Vec::new();
+            };
+            let beside = self.at(*index).outgoing.into_iter().map(|(key, _)| key);
+            let all = e.from.iter().cloned().chain(beside);
+            all.map(|from| (*index, from, &e.to)).collect()
         })
     }
 
@@ -185,6 +190,31 @@ mod tests {
         let narrow = History(entries);
         assert_eq!(narrow.word(&key(a), 12), Word::Counts);
         assert_eq!(narrow.word(&key(a), 13), until(12, 30));
+    }
+
+    #[test]
+    fn who_signs_beside_a_revoked_key_vouches_for_its_successor() {
+        let (a, b, c) = ("0000000a", "0000000b", "0000000c");
+        let mut third = rotated(b, c);
+        let Event::KeyRotated(e) = &mut third else {
+            panic!("{third:?}");
+        };
+        e.from = None;
+        let history = History(vec![
+            (0, adopted(a)),
+            (1, created(b)),
+            (2, rotated(a, b)),
+            (3, revoked(b, 3)),
+            (4, created(c)),
+            (5, third),
+        ]);
+        let found: Vec<_> = history.successions().collect();
+        let ids: Vec<_> = found.iter().map(|(i, f, t)| (*i, f.id(), t.id())).collect();
+        assert_eq!(ids, [(2, a, b), (5, a, c)]);
+        // A key that was revoked itself vouches for nobody.
+        let mut revoked_too = history;
+        revoked_too.0.insert(4, (3, revoked(a, 3)));
+        assert_eq!(revoked_too.successions().count(), 1);
     }
 
     #[test]

@@ -43,7 +43,8 @@ pub struct Ledger {
     pub size: u64,
     /// The root of the tree over them, in base64.
     pub root: String,
-    /// Who signed, and cosigned, the checkpoint: the names on its signature lines, whether or not somebody trusts them.
+    /// The log that signed the checkpoint. Other lines under it are the word of nobody that the log knows; whoever trusts
+    /// a witness finds its line there.
     pub signed_by: Vec<String>,
 }
 

@@ -217,14 +217,16 @@ pub(super) async fn renew(
     Ok(())
 }
 
-/// Gives a job back that was not finished.
+/// Gives a job back that was not finished, as if it had not been taken: its number goes on to where the next attempt is
+/// counted as this one. A server that stops in order has not failed, and whoever held the job is fenced off at once.
 pub(super) async fn release(store: &dyn Store, name: &str, taken: Taken) -> Result<(), PortError> {
     let back = statement!(
-        "UPDATE jobs SET state = 'waiting'
+        "UPDATE jobs SET state = 'waiting', attempts = $4
          WHERE subscriber = $1 AND entry = $2 AND attempts = $3 AND state = 'taken'",
         name,
         key(taken.entry),
         taken.attempt,
+        taken.attempt.saturating_add(ROUND - 1),
     );
     store.execute(vec![back]).await?;
     Ok(())

@@ -126,6 +126,30 @@ pub async fn replay(
     Ok(())
 }
 
+/// Has LUMOS's own agents look at the whole ledger again, as after a restore: where they were is proven by no entry, and
+/// whoever wrote the backup could have let them pass over what they did not do. What was done is found done. Webhooks go
+/// on where they are said to be, for others would get everything twice; but never beyond the end.
+///
+/// # Errors
+/// When the store fails.
+pub async fn begin_anew(store: &dyn Store) -> Result<(), PortError> {
+    let size = i64::try_from(store.frontier().await?.size()).unwrap_or(i64::MAX);
+    store
+        .execute(vec![
+            statement!(
+                "DELETE FROM jobs WHERE subscriber NOT LIKE 'webhook:%' OR entry >= $1",
+                size
+            ),
+            statement!(
+                "UPDATE cursors SET next = 0
+                 WHERE subscriber NOT LIKE 'webhook:%' AND subscriber NOT LIKE 'stream:%'",
+            ),
+            statement!("UPDATE cursors SET next = $1 WHERE next > $1", size),
+        ])
+        .await?;
+    Ok(())
+}
+
 /// Stops following until somebody asks to try again.
 ///
 /// # Errors

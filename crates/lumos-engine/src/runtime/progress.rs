@@ -121,8 +121,8 @@ async fn troubled(store: &dyn Store, agent: &str) -> Result<Option<(i64, String)
         .query(
             "SELECT attempts, problem FROM jobs
              WHERE subscriber = $1 AND state <> 'dead' AND problem IS NOT NULL
-             ORDER BY attempts DESC, entry LIMIT 1",
-            vec![agent.into()],
+             ORDER BY attempts % $2 DESC, entry LIMIT 1",
+            vec![agent.into(), super::jobs::ROUND.into()],
         )
         .await?;
     let troubled = |row: &Row| Some((row.int(0)? % super::jobs::ROUND, row.text(1).to_owned()));

@@ -31,6 +31,14 @@ fn sealed(text: &str) -> Option<Sealed> {
     serde_json::from_str(text).ok()
 }
 
+/// The hash of a token's secret, or of both halves of it. Whoever cannot read the second knows the token not at all.
+fn hashes(first: &Sealed, second: Option<&Sealed>) -> String {
+    match second {
+        None => seal(first),
+        Some(second) => serde_json::to_string(&[first, second]).unwrap_or_default(),
+    }
+}
+
 pub(super) fn project(stream: &Stream, event: &Event, facts: &Facts) -> Vec<Statement> {
     let Stream::Person(id) = stream else {
         return Vec::new();
@@ -56,7 +64,7 @@ pub(super) fn project(stream: &Stream, event: &Event, facts: &Facts) -> Vec<Stat
         Event::TokenIssued(e) => vec![statement!(
             "INSERT INTO tokens (token, person, hash_seal, purpose_seal, rights, expires_us)
              VALUES ($1, $2, $3, $4, $5, $6)",
-            e.token.as_str(), id, seal(&e.hash), seal(&e.purpose),
+            e.token.as_str(), id, hashes(&e.hash, e.second.as_ref()), seal(&e.purpose),
             serde_json::to_string(&e.rights).unwrap_or_default(), e.expires,
         )],
         Event::TokenRevoked(e) => {
@@ -174,8 +182,8 @@ pub struct TokenRow {
     pub token: TokenId,
     /// Who it acts as.
     pub person: PersonId,
-    /// SHA-256 of its secret, sealed.
-    pub hash: Sealed,
+    /// SHA-256 of its secret, sealed; of each half of it where two people drew one each.
+    pub hashes: Vec<Sealed>,
     /// What it is for.
     pub purpose: Sealed,
     /// When it ends.
@@ -215,7 +223,12 @@ fn token_row(row: &Row) -> Option<TokenRow> {
     Some(TokenRow {
         token: row.text(0).parse().ok()?,
         person: row.text(1).parse().ok()?,
-        hash: sealed(row.text(2))?,
+        hashes: match sealed(row.text(2)) {
+            Some(whole) => vec![whole],
+            None => serde_json::from_str::<[Sealed; 2]>(row.text(2))
+                .ok()?
+                .into(),
+        },
         purpose: sealed(row.text(3))?,
         expires: row.time(4)?,
     })

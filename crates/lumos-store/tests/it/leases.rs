@@ -298,6 +298,37 @@ async fn real_the_work_of_one_that_died_is_taken_over_and_its_late_write_refused
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn real_a_rolling_restart_brings_no_entry_nearer_to_the_dead_letters() {
+    let Some(house) = House::new() else { return };
+    let door = house.replica().await;
+    found(&door, 0).await;
+    // Whoever is asked never answers; more servers stop over it than an entry may fail.
+    for _ in 0..13 {
+        let (reached, never) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let agent: Arc<dyn Follow> = Arc::new(Telephonist {
+            pause: Some((Arc::clone(&reached), never)),
+            ..house.agent("slow")
+        });
+        let (stop, stopped) = watch::channel(false);
+        let mut running = JoinSet::new();
+        running.spawn(runtime::run(door.clone(), vec![agent], stopped));
+        reached.notified().await;
+        stop.send_replace(true);
+        running.join_next().await.unwrap().unwrap().unwrap();
+    }
+    let agent = Follower::new(door.clone(), Arc::new(house.agent("slow")));
+    let [taken] = agent.due(8).await.unwrap()[..] else {
+        panic!("it waits");
+    };
+    assert_eq!(taken.attempt % 1_000, 1, "the first that counts");
+    assert!(taken.attempt > 13_000, "and none had this number before");
+    agent.work(taken).await.unwrap();
+    let all = runtime::progress(&*door.ports().store).await.unwrap();
+    let own = all.into_iter().find(|one| one.agent == agent.name());
+    assert_eq!(own.unwrap().dead_count, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn real_a_timer_that_is_due_at_both_replicas_fires_once() {
     let Some(house) = House::new() else { return };
     let (one, two) = (house.replica().await, house.replica().await);

@@ -1,8 +1,11 @@
 //! The notary over a real store: an anchor that fails, and a key that cannot sign, are tried again.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    future::pending,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -16,17 +19,22 @@ use lumos_engine::{
 use lumos_ledger::NoteSigner;
 use lumos_store::SqliteStore;
 use tempfile::TempDir;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+};
 
 use crate::world::{append, open};
 
 const ORIGIN: &str = "ledger.acme.example";
 
-/// An anchor that fails while it is told to, once.
+/// An anchor that fails while it is told to, once, or never answers.
 #[derive(Default)]
 struct Shaky {
     note: Mutex<Option<Vec<u8>>>,
     fails: AtomicBool,
+    silent: AtomicBool,
+    asked: Notify,
 }
 
 #[async_trait]
@@ -42,6 +50,10 @@ impl Anchor for Shaky {
     async fn replace(&self, seen: Option<&Held>, checkpoint: &[u8]) -> Result<Held, AnchorError> {
         if self.fails.swap(false, Ordering::SeqCst) {
             return Err(PortError::new("storing the anchor", "no room").into());
+        }
+        if self.silent.load(Ordering::SeqCst) {
+            self.asked.notify_one();
+            pending::<()>().await;
         }
         let mut note = self.note.lock().unwrap();
         if note.as_deref() != seen.map(|seen| &*seen.note) {
@@ -163,6 +175,34 @@ async fn an_anchor_that_fails_is_tried_again() {
     assert!(!house.anchor.fails.load(Ordering::SeqCst), "it failed once");
     stop.send_replace(true);
     running.join_next().await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_anchor_that_never_answers_holds_no_stop_up() {
+    let house = house().await;
+    let (published, anchor) = (house.notary.published(), Arc::clone(&house.anchor));
+    let (stop, stopped) = watch::channel(false);
+    anchor.silent.store(true, Ordering::SeqCst);
+    let first = append("c1", &[("org", 1)], &[]);
+    house.store.append(first).await.unwrap();
+    let mut running = JoinSet::new();
+    running.spawn(async move {
+        let ended = house.notary.run(stopped).await;
+        (ended, house)
+    });
+    anchor.asked.notified().await;
+    stop.send_replace(true);
+    let (ended, house) = running.join_next().await.unwrap().unwrap();
+    ended.unwrap();
+    assert_eq!(
+        published.borrow().size,
+        0,
+        "what is not anchored is not seen"
+    );
+    // It goes on from what the anchor has when it answers again.
+    anchor.silent.store(false, Ordering::SeqCst);
+    house.notary.catch_up().await.unwrap();
+    assert_eq!(published.borrow().size, 1);
 }
 
 /// While `wrong` is set nothing is published, and it is said why; then it goes on by itself.

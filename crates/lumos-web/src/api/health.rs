@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::{extract::State, http::StatusCode, response::IntoResponse};
-use lumos_engine::runtime;
+use lumos_engine::{DoorError, runtime};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{app::App, problem::Problem};
@@ -39,6 +39,9 @@ async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
         ));
     };
     signed(&app, head?.size()).await?;
+    if app.door.is_for_keys_only() {
+        return Err(DoorError::KeyLost.into());
+    }
     match app.door.unknown_kind() {
         None => Ok("ready\n"),
         Some(kind) => Err(Problem::new(

@@ -150,8 +150,8 @@ async fn rotate(Path(id): Path<String>, Act(by, body): Act<Rotation>) -> Answer 
         key, place, name, ..
     } = key(&by.app, &id).await?;
     let new = AddKey { key, place, name };
-    // A ledger whose key cannot sign publishes nothing: better to know before.
-    by.app.keys.try_out(&new).await?;
+    // A ledger whose key cannot sign publishes nothing: better to know before. The second person's server asks again.
+    by.app.keys.try_out_everywhere(&new).await?;
     let (reason, sealed) = seal_one(&by.app, text("reason", &body.reason)?);
     let change = Governed::RotateKey(RotateKey {
         key: new.key,
@@ -190,7 +190,9 @@ async fn revoke(Path(id): Path<String>, Act(by, body): Act<Revocation>) -> Answe
 impl From<KeyError> for Problem {
     fn from(error: KeyError) -> Self {
         let status = match &error {
-            KeyError::NoPlace { .. } => axum::http::StatusCode::CONFLICT,
+            KeyError::NoPlace { .. } | KeyError::NotEverywhere { .. } => {
+                axum::http::StatusCode::CONFLICT
+            }
             _ => axum::http::StatusCode::SERVICE_UNAVAILABLE,
         };
         tracing::error!(problem = %error, source = ?std::error::Error::source(&error), "a key could not be used");

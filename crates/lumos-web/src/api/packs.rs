@@ -175,8 +175,7 @@ async fn archive(
     about: String,
     model: Option<ModelName>,
 ) -> Result<Response, Problem> {
-    let turn = app.packs.acquire().await;
-    let _turn = turn.map_err(|e| PortError::new("waiting for a turn to make a pack", e))?;
+    let _turn = app.packs.take(&who.person.person).await?;
     let head = head(app)?;
     let size = head.checkpoint.size();
     let folder = match asked {
@@ -311,11 +310,11 @@ pub(crate) fn problem(error: PackError) -> Problem {
 /// One file of the pack about a release, for a page: nothing is handed over in bulk.
 pub(crate) async fn one_file(
     app: &App,
+    who: &SignedIn,
     release: ReleaseId,
     path: &str,
 ) -> Result<Vec<u8>, Problem> {
-    let turn = app.packs.acquire().await;
-    let _turn = turn.map_err(|e| PortError::new("waiting for a turn to make a pack", e))?;
+    let _turn = app.packs.take(&who.person.person).await?;
     let ports = app.door.ports();
     let asks = decisions::asks(&*ports.store).await?;
     let source = Source {

@@ -308,13 +308,18 @@ struct NewToken {
 #[derive(Serialize, ToSchema)]
 struct IssuedToken {
     token: String,
-    /// Send it as `Authorization: Bearer …`. It is not shown again.
+    /// Send it as `Authorization: Bearer …`. It is not shown again. Where it needs two people it is the first half:
+    /// whoever confirms gets the second, and the agent sends both as one.
     credential: String,
+    /// When it needs two people: the proposal that a second person has to confirm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proposal: Option<String>,
     #[schema(value_type = String)]
     expires: Timestamp,
 }
 
-/// Issue a token that acts as oneself, or as a service.
+/// Issue a token that acts as oneself, or as a service. For an agent that records evidence of its own it needs two
+/// people, each of whom gets half of it.
 #[utoipa::path(post, path = "/api/v1/people/{person}/tokens", tag = "people", request_body = NewToken,
     params(("person" = String, Path)),
     responses((status = 200, body = IssuedToken), (status = "4XX", body = Problem)))]
@@ -335,7 +340,7 @@ async fn issue(
     let hours = i64::from(body.days.min(3_660)) * 24;
     let expires = app.door.ports().clock.now() + jiff::SignedDuration::from_hours(hours);
     let mut sealer = sealer(&app);
-    let command = Command::IssueToken(IssueToken {
+    let issue = Governed::IssueToken(IssueToken {
         person: name(&person)?,
         token: token.clone(),
         hash: sealer.seal(&Digest::of(key.as_bytes()).hex()),
@@ -345,9 +350,10 @@ async fn issue(
     });
     // A repeated request would need the secret again, which is nowhere: each issues its own token.
     let once = Once(secret::command_id(entropy)?);
-    app.submit(who.caller, once, command, sealer.into_values())
-        .await?;
+    let outcome = app.submit(who.caller, once, issue.into(), sealer.into_values());
+    let Json(done) = outcome.await?.into();
     Ok(Json(IssuedToken {
+        proposal: done.proposal,
         credential: format!("lumos_{token}_{key}"),
         token: token.to_string(),
         expires,

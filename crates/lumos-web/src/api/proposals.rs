@@ -93,9 +93,10 @@ async fn show(
     params(("proposal" = String, Path)),
     responses((status = 200, body = super::Done), (status = "4XX", body = Problem)))]
 async fn confirm(Path(proposal): Path<String>, ActBytes(by, _): ActBytes) -> Answer {
-    let proposal = name(&proposal)?;
-    by.submit(Command::ConfirmProposal { proposal }, Vec::new())
-        .await
+    let (caller, once) = (by.who.caller, by.once);
+    let (done, half) = proposals::confirm(&by.app, caller, once, name(&proposal)?).await?;
+    let Json(done) = done.into();
+    Ok(Json(super::Done { half, ..done }))
 }
 
 /// Say no to a proposal, or take your own back.

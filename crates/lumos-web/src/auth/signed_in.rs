@@ -13,6 +13,7 @@ use lumos_domain::{
 };
 use lumos_engine::{
     ports::{Statement, Value},
+    secret::SECRET_CHARS,
     views::people::{self, PersonRow},
 };
 use subtle::ConstantTimeEq as _;
@@ -62,6 +63,22 @@ fn same(hash: &str, secret: &str) -> bool {
         hash.as_bytes()
             .ct_eq(Digest::of(secret.as_bytes()).hex().as_bytes()),
     )
+}
+
+/// Whether `secret` is what was hashed: in one piece, or in as many of [`SECRET_CHARS`] as there are hashes.
+fn all_the_same(hashes: &[Option<String>], secret: &str) -> bool {
+    let pieces: Vec<&str> = match hashes {
+        [_] => vec![secret],
+        _ => secret
+            .as_bytes()
+            .chunks(SECRET_CHARS)
+            .map(|piece| str::from_utf8(piece).unwrap_or_default())
+            .collect(),
+    };
+    let mut both = hashes.iter().zip(&pieces);
+    !hashes.is_empty()
+        && hashes.len() == pieces.len()
+        && both.all(|(hash, piece)| hash.as_deref().is_some_and(|hash| same(hash, piece)))
 }
 
 async fn signed_in(app: &App, headers: &HeaderMap) -> Result<Option<SignedIn>, Problem> {
@@ -141,13 +158,8 @@ async fn token(app: &App, presented: &Presented) -> Result<Option<SignedIn>, Pro
     let Some(row) = people::token(store, &presented.id).await? else {
         return Ok(None);
     };
-    let hash = store
-        .unseal(&[row.hash])
-        .await?
-        .pop()
-        .flatten()
-        .unwrap_or_default();
-    if !same(&hash, &presented.secret) || app.door.ports().clock.now() >= row.expires {
+    let hashes = store.unseal(&row.hashes).await?;
+    if !all_the_same(&hashes, &presented.secret) || app.door.ports().clock.now() >= row.expires {
         return Ok(None);
     }
     let person = people::by_id(store, &row.person).await?;
@@ -170,6 +182,7 @@ async fn token(app: &App, presented: &Presented) -> Result<Option<SignedIn>, Pro
     let caller = Caller {
         actor,
         limited_to: Some(rights),
+        token: Some(row.token),
         reauthenticated: false,
     };
     Ok(Some(SignedIn {

@@ -6,13 +6,13 @@ use lumos_domain::{command::Command, id::ProposalId, refusal::Refusal};
 use lumos_engine::views;
 
 use super::{
-    frame::{Form, Frame, Path, Reasoned, Visit},
+    frame::{Form, Frame, Path, Reasoned, Sent, Visit},
     oops::{Oops, paint},
     show::When,
 };
 use crate::{
     app::text,
-    proposals::{Difference, Told, tell},
+    proposals::{self, Difference, Told, tell},
 };
 
 /// The page that the forms stand on.
@@ -23,6 +23,8 @@ const PLACE: &str = "/proposals";
 pub(super) struct ProposalsPage {
     pub(super) frame: Frame,
     pub(super) waiting: Vec<Shown>,
+    /// The reader's half of a token that was just confirmed: told in the answer to the form, and never again.
+    pub(super) half: Option<String>,
 }
 
 /// One change that waits.
@@ -40,14 +42,22 @@ pub(super) struct Shown {
 
 pub(super) async fn show(visit: Visit) -> Result<Response, Oops> {
     visit.must_read(None).await?;
+    page(&visit, None).await
+}
+
+async fn page(visit: &Visit, half: Option<String>) -> Result<Response, Oops> {
     let store = &*visit.app.door.ports().store;
     let mut waiting = Vec::new();
     for row in views::proposals::waiting(store, visit.now).await? {
         let told = tell(&visit.app, &visit.who.caller, &row.proposal).await?;
-        waiting.extend(told.map(|told| shown(told, &visit)));
+        waiting.extend(told.map(|told| shown(told, visit)));
     }
     let frame = visit.frame("Proposals", PLACE).await?;
-    Ok(paint(&ProposalsPage { frame, waiting }))
+    Ok(paint(&ProposalsPage {
+        frame,
+        waiting,
+        half,
+    }))
 }
 
 fn shown(told: Told, visit: &Visit) -> Shown {
@@ -78,10 +88,23 @@ pub(super) async fn confirm(
     Form(fields): Form<Reasoned>,
 ) -> Result<Response, Oops> {
     let sent = fields.sent("confirm", proposal.as_str());
-    let command = Command::ConfirmProposal {
-        proposal: proposal.clone(),
-    };
-    back(visit.submit(&sent, |_| Ok(command)).await)
+    match settle(&visit, &sent, &proposal).await {
+        Ok(None) => Ok(Redirect::to(PLACE).into_response()),
+        Ok(half) => page(&visit, half).await,
+        Err(oops) => Err(oops.back(PLACE)),
+    }
+}
+
+async fn settle(
+    visit: &Visit,
+    sent: &Sent<'_>,
+    proposal: &ProposalId,
+) -> Result<Option<String>, Oops> {
+    visit.who.check_csrf(sent.csrf)?;
+    let once = visit.once(sent.once, &sent.content)?;
+    let caller = visit.who.caller.clone();
+    let (_, half) = proposals::confirm(&visit.app, caller, once, proposal.clone()).await?;
+    Ok(half)
 }
 
 /// Says no, or takes one's own proposal back.
@@ -126,6 +149,7 @@ impl ProposalsPage {
         Self {
             frame: Frame::sample(),
             waiting: vec![shown(true), shown(false)],
+            half: Some(hostile.into()),
         }
     }
 }

@@ -189,6 +189,10 @@ fn in_house(event: &Event, names: &Names) -> String {
         (None, None) => format!("{} is in effect", kept.record),
     };
     match event {
+        Event::LedgerReread(e) => format!(
+            "everything beside the ledger was made anew from its {} entries, as after a restore",
+            e.size
+        ),
         Event::RetentionSet(e) => {
             format!(
                 "records of class {} are kept {} days; it was {}",

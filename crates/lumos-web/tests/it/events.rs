@@ -154,7 +154,7 @@ pub(crate) async fn token(site: &Site, id: &str, hours: i64, rights: &[Right]) -
     let token: TokenId = id.parse().unwrap();
     let rights: BTreeSet<Right> = rights.iter().copied().collect();
     site.as_ada(&format!("issue-{id}"), |sealer| {
-        Command::IssueToken(IssueToken {
+        Governed::IssueToken(IssueToken {
             person: ROBOT.parse().unwrap(),
             token,
             hash: sealer.seal(&Digest::of(SECRET.as_bytes()).hex()),
@@ -162,6 +162,7 @@ pub(crate) async fn token(site: &Site, id: &str, hours: i64, rights: &[Right]) -
             purpose: sealer.seal("to follow"),
             expires,
         })
+        .into()
     })
     .await;
     format!("Bearer lumos_{id}_{SECRET}")

@@ -151,7 +151,7 @@ impl Site {
             cosigned: None,
             stamps: None,
             readings: lumos_web::readings::Readings::default(),
-            packs: tokio::sync::Semaphore::new(1),
+            packs: lumos_web::pack::turns::Turns::default(),
             proofs: lumos_engine::proofs::Hashes::default(),
             hints: mpsc::channel(1).0,
             uploads: Staging::open(dir.path().join("uploads"), LIMITS).unwrap(),

@@ -34,6 +34,7 @@ pub(super) async fn run(once: bool) -> Result<Said> {
     let extras = Extras {
         passwords_for_all: true,
         poll: Some(Duration::from_millis(300)),
+        ..Extras::default()
     };
     let running = start(&loaded, extras).await?;
     let story = Story::new(&running, home.path())?;

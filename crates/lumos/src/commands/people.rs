@@ -189,6 +189,13 @@ pub(super) async fn token(token: Token, remote: &Remote, out: &Out) -> Result<Sa
             let body = json!({ "purpose": purpose, "rights": right, "days": days });
             let issued: Value = remote.post(&path, &body).await?;
             out.tell(text(&issued, "credential"), &issued);
+            if let Some(proposal) = issued["proposal"].as_str() {
+                // Not where the credential goes, which is put into a file or a variable.
+                eprintln!(
+                    "this is the first half of a token; a second person draws the other one with: lumos proposal \
+                     confirm {proposal}"
+                );
+            }
             Ok(Said::Yes)
         }
         Token::List { service } => {

@@ -10,9 +10,14 @@ use crate::{
     settings,
 };
 
-pub(super) async fn run(common: &Common) -> Result<Said> {
+pub(super) async fn run(common: &Common, keys_lost: Vec<String>) -> Result<Said> {
     let loaded = settings::load(common.config.as_deref(), common.data.as_deref())?;
-    let running = start(&loaded, Extras::default()).await?;
+    let lost = keys_lost.join(", ");
+    let extras = Extras {
+        keys_lost,
+        ..Extras::default()
+    };
+    let running = start(&loaded, extras).await?;
     // Before it is said that it serves: who reads that may ask it to end at once.
     let asked = asked_to_stop();
     println!("LUMOS serves on http://{}", running.address);
@@ -21,6 +26,12 @@ pub(super) async fn run(common: &Common) -> Result<Said> {
         loaded.settings.origin,
         running.app.verifier_key()
     );
+    if !lost.is_empty() {
+        println!(
+            "\nStarted WITHOUT key {lost}: nothing is signed with it and no agent runs. Revoke it (`lumos key revoke`), \
+             make another one (`lumos key create`), have two people rotate to that, then stop this and start as always."
+        );
+    }
     if !running.first_passwords.is_empty() {
         println!(
             "\nThis ledger was just founded. First passwords, shown this once; change them after signing in:"

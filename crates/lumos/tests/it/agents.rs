@@ -70,7 +70,7 @@ impl Running {
 }
 
 /// Makes `name` an outside agent with these rights; its credential.
-async fn agent(world: &World, name: &str, rights: &[&str], evidence: &[&str]) -> String {
+pub(crate) async fn agent(world: &World, name: &str, rights: &[&str], evidence: &[&str]) -> String {
     let evidence: Vec<String> = evidence
         .iter()
         .map(|kind| format!("--evidence {kind}"))
@@ -93,11 +93,21 @@ async fn agent(world: &World, name: &str, rights: &[&str], evidence: &[&str]) ->
         .map(|right| format!("--right {right}"))
         .collect();
     let issue = format!(
-        "token issue --service {name} --purpose checks {}",
+        "token issue --service {name} --purpose checks --json {}",
         rights.join(" ")
     );
     let issued = world.say_as("administrator", &issue).await.is(0, "lumos_");
-    issued.out.trim().to_owned()
+    let issued = issued.json();
+    let first = issued["credential"].as_str().unwrap();
+    match issued["proposal"].as_str() {
+        None => first.to_owned(),
+        Some(proposal) => {
+            let confirm = format!("proposal confirm {proposal} --json");
+            let confirmed = world.say_as("risk", &confirm).await.is(0, "token.issued");
+            let half = confirmed.json()["half"].as_str().unwrap().to_owned();
+            format!("{first}{half}")
+        }
+    }
 }
 
 /// A model whose releases are held against what the card checker finds.

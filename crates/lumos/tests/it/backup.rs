@@ -298,3 +298,86 @@ async fn assert_a_database_is_filled_once(
     world.start(0).await;
     world.ledger_verifies("developer").await;
 }
+
+/// Changes rows of a backup, and all that the backup says of itself, as whoever may write there can.
+fn meddle(world: &World, copy: &str, sql: &str) {
+    let database = world.path(copy).join("lumos.db");
+    let connection = rusqlite::Connection::open(&database).unwrap();
+    connection.execute_batch(sql).unwrap();
+    connection.close().unwrap();
+    let digest = lumos_domain::id::Digest::of(&fs::read(&database).unwrap());
+    let about = world.path(copy).join("backup.json");
+    let mut said: Value = serde_json::from_slice(&fs::read(&about).unwrap()).unwrap();
+    said["database"] = digest.to_string().into();
+    fs::write(about, said.to_string()).unwrap();
+}
+
+#[tokio::test]
+async fn a_backup_is_believed_in_what_its_entries_prove() {
+    let mut world = approved().await;
+    let suspend = "user suspend expert --reason 'they left'";
+    world
+        .say_as("administrator", suspend)
+        .await
+        .is(0, "person.suspended");
+    world.with("").get("/readyz").await;
+    assert!(world.stop().await.success());
+    world.say("backup copy").await.is(0, "entries");
+    lose(&world, &["keys"]);
+    let relabelled = "UPDATE streams SET version = version - 1 WHERE stream =
+            (SELECT stream FROM entries WHERE kind = 'lumos.person.suspended.v1');
+        UPDATE entries SET stream = 'person/nobody', version = 1 WHERE kind = 'lumos.person.suspended.v1';
+        INSERT INTO streams (stream, version) VALUES ('person/nobody', 1);";
+    for (sql, problem) in [
+        (relabelled, "told to be"),
+        (
+            "UPDATE entries SET kind = 'lumos.person.added.v1' WHERE kind = 'lumos.person.suspended.v1'",
+            "told to be",
+        ),
+        (
+            "INSERT INTO commands (command_id, first, count) VALUES ('release-scanner.900.identify', 0, 1)",
+            "commands that no entry came from",
+        ),
+        (
+            "UPDATE commands SET first = first - 1 WHERE first = (SELECT max(first) FROM commands)",
+            "is not told to have led to",
+        ),
+        (
+            "DELETE FROM kinds WHERE kind = 'lumos.person.suspended.v1'",
+            "does not name the type",
+        ),
+    ] {
+        folder::copy(&world.path("copy"), &world.path("changed"));
+        meddle(&world, "changed", sql);
+        let said = world.say("restore changed").await.is(1, "snapshot-damaged");
+        assert!(said.err.contains(problem), "{sql}: {said:?}");
+        fs::remove_dir_all(world.path("changed")).unwrap();
+    }
+
+    // Where agents were is proven by nothing: a backup that says they have seen what never came makes them pass over
+    // nothing. Nor does it let anybody sign in by another password.
+    let far = "UPDATE cursors SET next = 1000000;
+        INSERT INTO jobs (subscriber, entry, state, attempts, due_us, lease_us)
+            VALUES ('release-scanner', 3, 'dead', 12, 0, 0);
+        UPDATE people SET credential_seal = (SELECT credential_seal FROM people WHERE credential_seal IS NOT NULL
+            ORDER BY person LIMIT 1), suspended = 0;";
+    meddle(&world, "copy", far);
+    let said = world.say("restore copy").await.is(0, "put the keys back");
+    assert!(said.err.contains("not proven by any entry"), "{said:?}");
+    world.start(0).await;
+    let body = serde_json::json!({ "login": "expert", "password": world.password("expert") });
+    let session = world
+        .with("")
+        .ask(Method::POST, "/api/v1/sessions", &body)
+        .await;
+    assert_eq!(session.status, 401, "{:?}", session.body);
+    // That all of it was read again is an entry.
+    let size = said.out.split(' ').next().unwrap();
+    let shown = format!("ledger show --from {size}");
+    let reread = world.say_as("compliance", &shown).await;
+    reread.is(0, "lumos.ledger.reread.v1");
+    world.reviewed("1.1").await;
+    let list = world.say_as("platform", "runtime list").await;
+    assert_eq!(list.code, Some(0), "no dead letter: {list:?}");
+    world.ledger_verifies("developer").await;
+}

@@ -7,6 +7,7 @@
     reason = "all of it is test; clippy knows that only of functions marked as one"
 )]
 
+mod agent_tokens;
 mod agents;
 mod anchors;
 /// The model versions of the demo serve the tests as well.
@@ -34,6 +35,7 @@ mod evidence_pack;
 mod foreign;
 mod init;
 mod key_backup;
+mod key_lost;
 mod keys;
 mod log_review;
 mod minilm;
@@ -50,6 +52,7 @@ mod readings;
 mod replica_outages;
 mod replicas;
 mod settings;
+mod signature_lines;
 mod speed;
 mod timestamps;
 mod verify;

@@ -5,7 +5,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::{
-    keys::{key, keys},
+    key_lost::way_out,
+    keys::{export, key, keys},
     world::{World, program, run},
 };
 
@@ -159,4 +160,19 @@ async fn real_softhsm_a_wrong_pin_or_token_founds_nothing() {
     }
     world.write("lumos.yaml", settings.replace("new: pkcs11", "new: kms"));
     world.say("serve").await.is(1, "key-place-unset");
+}
+
+#[tokio::test]
+async fn real_softhsm_a_token_that_is_destroyed_is_left_behind_by_two_people() {
+    let Some(mut world) = running("pkcs11").await else {
+        return;
+    };
+    let (id, vkey) = key(&world, 0).await;
+    export(&world, "before").await;
+    assert!(world.stop().await.success());
+    let not_lost = format!("serve --key-lost {id}");
+    world.say(&not_lost).await.is(1, "key-not-lost");
+    std::fs::remove_dir_all(world.path("tokens")).unwrap();
+    std::fs::create_dir(world.path("tokens")).unwrap();
+    way_out(&mut world, (&id, &vkey), "key-unusable").await;
 }

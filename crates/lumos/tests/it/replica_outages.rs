@@ -2,13 +2,16 @@
 //! reached; so does the object store; the servers themselves are killed. Nothing acknowledged is lost, nothing is
 //! shown that is not anchored, nothing outside happens twice.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use lumos_http::Method;
 use rustix::fs::inotify;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::{
+    bucket::Bucket,
+    cluster::Cluster,
     proxy::{Proxy, Wire},
     replicas::{checkpoint, define, first, ready, show_the_anchored, until_ready},
     world::{Person, World, promoted},
@@ -248,4 +251,42 @@ async fn real_three_servers_killed_in_turn_lead_each_release_to_its_end_once() {
     }
     show_the_anchored(&bucket, &worlds.each_ref()).await;
     worlds[0].ledger_verifies("developer").await;
+}
+
+#[tokio::test]
+async fn real_what_answers_nobody_holds_no_stop_up() {
+    // Once the database, then the anchor, while there is something to sign.
+    let (Some(cluster), Some(bucket)) = (Cluster::start(), Bucket::start().await) else {
+        return;
+    };
+    let wire = Proxy::to(cluster.address()).await;
+    let url = cluster.url("lumos", &cluster.database());
+    let through = url.replace(&cluster.address().to_string(), &wire.address().to_string());
+    assert_ne!(url, through);
+    let database = format!("postgres: {{url: '{through}', replicas: 2}}\n");
+    let objects = bucket.settings("");
+    let mut world = World::acme_with(|settings| settings + &database + &objects).await;
+    let administrator = world.person("administrator").await;
+    until_ready(&world).await;
+    let asked = async |world: &World, role: &str| {
+        let path = format!("/api/v1/roles/{role}");
+        let person = world.known(&administrator);
+        // It may be decided or not; nobody is told.
+        let put = person.peer.request(Method::PUT, &path);
+        let put = put.json_body(&json!({ "rights": [] })).send();
+        drop(timeout(Duration::from_secs(1), put).await);
+    };
+    bucket.set(Wire::Cut);
+    asked(&world, "one").await;
+    assert!(world.stop().await.success());
+    bucket.set(Wire::Open);
+    world.start(0).await;
+    until_ready(&world).await;
+    wire.set(Wire::Cut);
+    asked(&world, "two").await;
+    assert!(world.stop().await.success());
+    wire.set(Wire::Open);
+    world.start(0).await;
+    until_ready(&world).await;
+    world.ledger_verifies("developer").await;
 }

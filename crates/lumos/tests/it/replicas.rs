@@ -280,3 +280,59 @@ async fn real_blobs_and_files_are_where_every_server_sees_them() {
     other.start(0).await;
     other.ledger_verifies("developer").await;
 }
+
+#[tokio::test]
+async fn real_nobody_rotates_to_a_key_that_one_server_lacks() {
+    let Some((_cluster, bucket, one)) = first(2).await else {
+        return;
+    };
+    let mut other = one.beside();
+    let administrator = "administrator";
+    let create = one.say_as(administrator, "key create").await;
+    create.is(0, "lumos.key.created.v1");
+    let (id, _) = crate::keys::key(&one, 1).await;
+    let rotate = format!("key rotate {id} --reason 'a year is over'");
+    // The other one is down, then it runs without the file, whichever of them is asked.
+    one.say_as(administrator, &rotate)
+        .await
+        .is(3, "key-not-everywhere");
+    other.start(0).await;
+    for (world, code) in [(&one, "key-not-everywhere"), (&other, "key-missing")] {
+        let asked = world.known(&one.person(administrator).await);
+        let path = format!("/api/v1/keys/{id}/rotation");
+        let body = json!({ "reason": "a year is over" });
+        let refused = asked.ask(Method::POST, &path, &body).await;
+        assert_eq!(refused.body["code"], code, "{:?}", refused.body);
+    }
+    // With the file it is proposed, and refused again where it went away before the second person confirmed.
+    let file = "lumos-data/keys/ledger-2.ed25519";
+    let bytes = std::fs::read(one.path(file)).unwrap();
+    other.write(file, &bytes);
+    let proposal = loop {
+        let said = one.say_as(administrator, &format!("{rotate} --json")).await;
+        if said.code == Some(0) {
+            break said.json()["proposal"].as_str().unwrap().to_owned();
+        }
+    };
+    std::fs::remove_file(other.path(file)).unwrap();
+    let confirm = format!("proposal confirm {proposal}");
+    loop {
+        // What the other one said last is believed for seconds; nothing is confirmed here meanwhile.
+        let path = format!("/api/v1/keys/{id}/rotation");
+        let body = json!({ "reason": "a year is over" });
+        let asked = one.person(administrator).await;
+        let refused = asked.ask(Method::POST, &path, &body).await;
+        if refused.body["code"] == "key-not-everywhere" {
+            break;
+        }
+    }
+    one.say_as("risk", &confirm)
+        .await
+        .is(3, "key-not-everywhere");
+    other.write(file, &bytes);
+    while one.say_as("risk", &confirm).await.code != Some(0) {}
+    show_the_anchored(&bucket, &[&one, &other]).await;
+    assert!(other.stop().await.success());
+    other.start(0).await;
+    other.ledger_verifies("developer").await;
+}

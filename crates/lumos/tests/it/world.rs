@@ -314,13 +314,19 @@ impl World {
 
     /// Starts `lumos serve` and reads what it says, with as many first passwords as there are founders.
     pub(crate) async fn start(&mut self, founders: usize) {
-        self.start_into(founders, Stdio::inherit()).await;
+        self.start_into("serve", founders, Stdio::inherit()).await;
+    }
+
+    /// Starts it without a key that is lost.
+    pub(crate) async fn start_without(&mut self, key: &str) {
+        let line = format!("serve --key-lost {key}");
+        self.start_into(&line, 0, Stdio::inherit()).await;
     }
 
     /// The same, and its log goes into a file, for [`Self::until_logged`].
     pub(crate) async fn start_logged(&mut self, founders: usize) {
         let log = std::fs::File::create(self.path(LOG)).unwrap();
-        self.start_into(founders, log.into()).await;
+        self.start_into("serve", founders, log.into()).await;
     }
 
     /// Reads the log until it says something.
@@ -337,9 +343,9 @@ impl World {
         timeout(PATIENCE, look).await.expect("the log says so");
     }
 
-    async fn start_into(&mut self, founders: usize, log: Stdio) {
+    async fn start_into(&mut self, line: &str, founders: usize, log: Stdio) {
         let mut child = self
-            .lumos("serve")
+            .lumos(line)
             .env("LUMOS_LOG", "warn")
             .stdout(Stdio::piped())
             .stderr(log)

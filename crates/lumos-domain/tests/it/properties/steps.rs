@@ -14,7 +14,9 @@ use lumos_domain::{
 };
 use proptest::{prelude::*, sample::select};
 
-use crate::acme::{Acme, agents, caller, claim, gap, gate, manifest, name, release, sealed};
+use crate::acme::{
+    Acme, agents, caller, claim, confirm, gap, gate, manifest, name, release, sealed,
+};
 
 const ACTORS: [&str; 14] = [
     "ada",
@@ -180,11 +182,8 @@ fn found(mut facts: ReportFacts, finding: u8) -> ReportFacts {
 
 /// One asks for a change, and somebody, perhaps the same, confirms it.
 fn both(first: &str, second: &str, change: Governed) -> Vec<(Caller, Command)> {
-    let proposal = change.proposal().unwrap();
-    vec![
-        (caller(first), change.into()),
-        (caller(second), Command::ConfirmProposal { proposal }),
-    ]
+    let confirm = confirm(&change);
+    vec![(caller(first), change.into()), (caller(second), confirm)]
 }
 
 /// What a step asks, and who asks it.

@@ -68,8 +68,8 @@ fn observing_needs_an_end_within_ninety_days() {
 fn a_token_reaches_no_further_than_it_says() {
     let mut acme = Acme::new();
     let start = acme.now;
-    let token = |whose: &str, id: &str, rights: &[Right], days: i64| {
-        Command::IssueToken(IssueToken {
+    let token = |whose: &str, id: &str, rights: &[Right], days: i64| -> Command {
+        Governed::IssueToken(IssueToken {
             person: name(whose),
             token: name(id),
             hash: sealed("secret"),
@@ -77,6 +77,7 @@ fn a_token_reaches_no_further_than_it_says() {
             purpose: sealed("ci"),
             expires: start + SignedDuration::from_hours(days * 24),
         })
+        .into()
     };
     acme.act(
         "dora",

@@ -7,7 +7,7 @@ use lumos_domain::{
     facts::Cause,
     id::Digest,
     outside::DefineOutsideAgent,
-    person::{IssueToken, authorise},
+    person::authorise,
     proposal::Governed,
     release::IdentifyRelease,
     retention::{HoldScope, SetHold},
@@ -17,7 +17,8 @@ use lumos_domain::{
 
 use super::told;
 use crate::acme::{
-    Acme, bundle, caller, gate, manifest, name, release, rules, sealed, triage, ward,
+    Acme, bundle, caller, confirm, gate, manifest, name, release, rules, sealed, token, triage,
+    ward,
 };
 
 fn checker(account: &str, evidence: &[&str]) -> DefineOutsideAgent {
@@ -51,6 +52,8 @@ fn defined() -> Acme {
         acme.submit("dora", "1", manifest("w1", "p1", "d1"));
         let define = Governed::DefineOutsideAgent(checker("robot", &["card_review"]));
         acme.govern("ada", "defines the agent", define);
+        let drawn = token("t-robot", &[Right::AddEvidence], acme.now);
+        acme.govern("ada", "draws its token", drawn);
     });
     acme
 }
@@ -126,6 +129,136 @@ fn evidence_of_its_kind_is_its_own() {
 }
 
 #[test]
+fn nobody_draws_its_token_alone() {
+    let mut acme = defined();
+    let record_with = |acme: &mut Acme, id: &str| {
+        let with = Caller {
+            token: Some(name(id)),
+            ..caller("robot")
+        };
+        let what = format!("robot, by {id}, reviews the card");
+        drop(acme.act_as(&with, &what, record("1", "card_review")));
+    };
+    let drawn = token("t1", &[Right::AddEvidence], acme.now);
+    acme.act("ada", "draws a token", drawn.clone().into());
+    record_with(&mut acme, "t1");
+    acme.act("ada", "draws it again", drawn.clone().into());
+    acme.act("ada", "confirms it", confirm(&drawn));
+    acme.act(
+        "sara",
+        "confirms without a half",
+        Command::ConfirmProposal {
+            proposal: drawn.proposal().unwrap(),
+            half: None,
+        },
+    );
+    acme.act("sara", "confirms", confirm(&drawn));
+    record_with(&mut acme, "t1");
+    told(
+        &acme,
+        r"
+        ada draws a token
+          proposal proposal.made: by ada, until 2026-03-16T09:00:00Z
+        robot, by t1, reviews the card
+          no, reserved-evidence: evidence of kind `card_review` is recorded with a token that two people drew, and this one has been drawn by one; who governs can say which agent records what, with a second person
+        ada draws it again
+          nothing to do
+        ada confirms it
+          no, needs-second-person: this needs a second person; you asked for it yourself
+        sara confirms without a half
+          no, bad-token: this token cannot be issued: whoever confirms it adds a half of the secret
+        sara confirms
+          person/robot token.issued
+          proposal proposal.confirmed: first ada
+        robot, by t1, reviews the card
+          subject/sha256:… evidence.recorded
+        ",
+    );
+}
+
+/// Whoever drew a token before the account became an agent, or in a sandbox, holds it alone.
+#[test]
+fn a_token_that_was_there_before_records_nothing_of_the_agents_own() {
+    let mut acme = Acme::new();
+    acme.quietly(|acme| acme.submit("dora", "1", manifest("w1", "p1", "d1")));
+    let drawn = token("t-robot", &[Right::AddEvidence], acme.now);
+    acme.act("ada", "draws a token", drawn.into());
+    acme.act("robot", "reviews the card", record("1", "card_review"));
+    let define = |evidence: &[&str]| Governed::DefineOutsideAgent(checker("robot", evidence));
+    acme.govern("ada", "makes it an agent of nothing", define(&[]));
+    acme.govern("ada", "gives it a kind", define(&["card_review"]));
+    acme.act("robot", "reviews it again", record("1", "card_review"));
+    // What it would record has changed since: whoever confirms would not see what they agree to.
+    let drawn = token("t1", &[Right::AddEvidence], acme.now);
+    acme.act("ada", "draws a token", drawn.clone().into());
+    acme.govern("ada", "gives it more", define(&["card_review", "tone"]));
+    acme.act("sara", "confirms", confirm(&drawn));
+    told(
+        &acme,
+        r"
+        ada draws a token
+          person/robot token.issued
+        robot reviews the card
+          subject/sha256:… evidence.recorded
+        ada makes it an agent of nothing
+          proposal proposal.made: by ada, until 2026-03-16T09:00:00Z
+        sara confirms
+          org outside_agent.defined: card-checker as robot
+          proposal proposal.confirmed: first ada
+        ada gives it a kind
+          proposal proposal.made: by ada, until 2026-03-16T09:00:00Z
+        sara confirms
+          org outside_agent.defined: card-checker as robot
+          proposal proposal.confirmed: first ada
+        robot reviews it again
+          no, reserved-evidence: evidence of kind `card_review` is recorded with a token that two people drew, and this one has been drawn by one; who governs can say which agent records what, with a second person
+        ada draws a token
+          proposal proposal.made: by ada, until 2026-03-16T09:00:00Z
+        ada gives it more
+          proposal proposal.made: by ada, until 2026-03-16T09:00:00Z
+        sara confirms
+          org outside_agent.defined: card-checker as robot
+          proposal proposal.confirmed: first ada
+        sara confirms
+          no, proposal-outdated: what this would replace has changed since it was proposed; look at it again and propose it anew
+        ",
+    );
+}
+
+#[test]
+fn what_was_drawn_alone_in_a_sandbox_is_no_agents_token_outside() {
+    let mut acme = Acme::founded(true);
+    acme.quietly(|acme| acme.submit("dora", "1", manifest("w1", "p1", "d1")));
+    let define = Governed::DefineOutsideAgent(checker("robot", &["card_review", "tone"]));
+    acme.act("ada", "makes it an agent", define.into());
+    let drawn = token("t-robot", &[Right::AddEvidence], acme.now);
+    acme.act("ada", "draws a token", drawn.into());
+    acme.act("robot", "reviews the card", record("1", "card_review"));
+    let founder = name("sara");
+    acme.act(
+        "ada",
+        "leaves the sandbox",
+        Command::LeaveSandbox { founder },
+    );
+    acme.act("robot", "reviews the tone", record("1", "tone"));
+    told(
+        &acme,
+        r"
+        ada makes it an agent
+          org outside_agent.defined: card-checker as robot
+        ada draws a token
+          person/robot token.issued
+        robot reviews the card
+          subject/sha256:… evidence.recorded
+        ada leaves the sandbox
+          org sandbox.left
+        robot reviews the tone
+          no, reserved-evidence: evidence of kind `tone` is recorded with a token that two people drew, and this one has been drawn by one; who governs can say which agent records what, with a second person
+        ",
+    );
+}
+
+#[test]
 fn what_a_registry_says_of_it_is_left_out() {
     let mut acme = defined();
     let again = IdentifyRelease {
@@ -155,8 +288,6 @@ fn no_role_lets_an_agent_decide() {
         role: name("admin"),
         scope: Scope::Organisation,
     };
-    let hours = jiff::SignedDuration::from_hours(1);
-    let expires = acme.now + hours;
     let forbidden: Vec<Command> = vec![
         Governed::DefineGate(gate("production", None)).into(),
         Governed::SetReviewRules(rules()).into(),
@@ -187,14 +318,7 @@ fn no_role_lets_an_agent_decide() {
             person: name("ben"),
             reason: sealed("because"),
         },
-        Command::IssueToken(IssueToken {
-            person: name("robot"),
-            token: name("t9"),
-            hash: sealed("a secret"),
-            rights: [Right::Read].into(),
-            purpose: sealed("for itself"),
-            expires,
-        }),
+        token("t9", &[Right::Read], acme.now).into(),
         Command::SetHold(SetHold {
             hold: name("h-1"),
             scope: HoldScope::Model(name("triage")),

@@ -9,7 +9,7 @@ use lumos_domain::{
 };
 
 use super::told;
-use crate::acme::{Acme, claim, manifest, name, release, sealed};
+use crate::acme::{Acme, claim, confirm, manifest, name, release, sealed};
 
 fn puppet() -> Command {
     Command::AddPerson(AddPerson {
@@ -27,8 +27,8 @@ fn whoever_knows_the_first_password_can_do_nothing_with_it() {
         person: name("pip"),
         hash: sealed(hash),
     };
-    let token = |id: &str| {
-        Command::IssueToken(IssueToken {
+    let token = |id: &str| -> Command {
+        Governed::IssueToken(IssueToken {
             person: name("pip"),
             token: name(id),
             hash: sealed(id),
@@ -36,15 +36,14 @@ fn whoever_knows_the_first_password_can_do_nothing_with_it() {
             purpose: sealed("to act as pip"),
             expires: "2026-06-01T09:00:00Z".parse().unwrap(),
         })
+        .into()
     };
     let lower = Governed::SetModelTier {
         model: name("triage"),
         tier: ModelTier::Low,
         rationale: sealed("looked at again"),
     };
-    let confirm = || Command::ConfirmProposal {
-        proposal: lower.proposal().unwrap(),
-    };
+    let confirm = || confirm(&lower);
     let administrator = Governed::GrantRole {
         person: name("pip"),
         grant: Grant {

@@ -12,7 +12,7 @@ use lumos_domain::{
 };
 
 use super::told;
-use crate::acme::{Acme, bundle, caller, gate, name, rules, sealed, triage, ward};
+use crate::acme::{Acme, bundle, caller, confirm, gate, name, rules, sealed, triage, ward};
 
 fn grant(person: &str, role: &str) -> Governed {
     let scope = Scope::Organisation;
@@ -29,11 +29,6 @@ fn tier(tier: ModelTier) -> Governed {
         tier,
         rationale: sealed("looked at again"),
     }
-}
-
-fn confirm(change: &Governed) -> Command {
-    let proposal = change.proposal().unwrap();
-    Command::ConfirmProposal { proposal }
 }
 
 fn decline(change: &Governed) -> Command {

@@ -51,5 +51,5 @@ async fn one(
         return Err(Problem::not_found("file").into());
     }
     let release = ReleaseId { model, version };
-    Ok(packs::one_file(&visit.app, release, file).await?)
+    Ok(packs::one_file(&visit.app, &visit.who, release, file).await?)
 }

@@ -9,7 +9,10 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use lumos_engine::{ports::Anchor, runtime};
 use lumos_ledger::Checkpoint;
-use lumos_store::{DirBlobs, DirLock, snapshot};
+use lumos_store::{
+    DirBlobs, DirLock,
+    snapshot::{self, Checked},
+};
 
 use super::{
     ABOUT, ABOUT_MAX, About, CHECKPOINT, Copied, DATABASE, FORMAT, continues, copy, digest_of,
@@ -22,9 +25,18 @@ use crate::{
     storage::{self, Beside, Storage},
 };
 
-/// What is not restored. Whoever was signed in when the backup was made may have signed out since. And what was signed
-/// last is what the anchor says, not what several servers told each other then.
-const FORGOTTEN: &[&str] = &["open_sessions", "signing"];
+/// What is not restored, because no entry proves it and nothing is lost with it. Whoever was signed in when the backup was
+/// made may have signed out since; what was signed last is what the anchor says, not what several servers told each other
+/// then; which keys they have is seen when they start; and a request or delivery that is sent again is found done by the
+/// entries.
+const FORGOTTEN: &[&str] = &[
+    "open_sessions",
+    "signing",
+    "server_keys",
+    "key_reach",
+    "idempotency",
+    "deliveries",
+];
 
 /// Makes the ledger that the settings name from the backup in `from`. `held` is a checkpoint from elsewhere, to begin
 /// with where the anchor was lost.
@@ -61,6 +73,7 @@ pub(crate) async fn restore(
     let begin = beginning(&*anchor, from, held).await?;
     let signed = Checkpoint::stated(&begin.note).context("reading the checkpoint")?;
     let checked = snapshot::check(&database, signed.size())?;
+    snapshot::check_told(&database)?;
     continues(&checked, &signed)?;
     if begin.is_new {
         // Before the database: it must never be there without.
@@ -70,19 +83,7 @@ pub(crate) async fn restore(
     // Whoever wrote the backup could have written anything into the tables beside the ledger: the first start makes them
     // anew from what was hashed.
     let blobs = fill((&settings, &beside), (&data, &held_data), from).await?;
-    let sentence = format!(
-        "{} entries and {} blobs are restored, behind the checkpoint at {}\nroot {}\n\
-         put the keys back before you start it: `{}`",
-        checked.head.size(),
-        blobs.count,
-        signed.size(),
-        about.root,
-        data.join("keys").display(),
-    );
-    let value = serde_json::json!({
-        "size": checked.head.size(), "root": about.root, "anchored": signed.size(), "blobs": blobs,
-    });
-    out.tell(&sentence, &value);
+    tell(&checked, &signed, &about.root, &blobs, (&data, out));
     let said = blobs.said();
     let found = blobs.count + blobs.damaged.len() as u64;
     if found < about.blobs.count {
@@ -93,6 +94,38 @@ pub(crate) async fn restore(
         return Ok(Said::No);
     }
     Ok(said)
+}
+
+/// Says what is there, and what of it nobody vouches for.
+fn tell(
+    checked: &Checked,
+    signed: &Checkpoint,
+    root: &str,
+    blobs: &Copied,
+    (data, out): (&Path, Out),
+) {
+    let (size, anchored) = (checked.head.size(), signed.size());
+    let sentence = format!(
+        "{size} entries and {} blobs are restored, behind the checkpoint at {anchored}\nroot {root}\n\
+         put the keys back before you start it: `{}`",
+        blobs.count,
+        data.join("keys").display(),
+    );
+    let unsigned = size.saturating_sub(anchored);
+    if unsigned > 0 {
+        eprintln!(
+            "nobody signed for the last {unsigned} entries, from {anchored} on: they are as the backup has them, and are \
+             signed when the server starts. Read them then: `lumos ledger show --from {anchored}`"
+        );
+    }
+    eprintln!(
+        "not proven by any entry: where webhooks go on and their failed deliveries. LUMOS's own agents look at \
+         everything again; see `lumos runtime list`"
+    );
+    let value = serde_json::json!({
+        "size": size, "root": root, "anchored": anchored, "unsigned": unsigned, "blobs": blobs,
+    });
+    out.tell(&sentence, &value);
 }
 
 /// What a backup says of itself.

@@ -89,6 +89,7 @@ fn check(database: &Path, anchored: Option<&[u8]>) -> Result<Checked> {
     let signed = anchored.map(Checkpoint::stated).transpose();
     let signed = signed.context("reading the anchored checkpoint")?;
     let checked = snapshot::check(database, signed.as_ref().map_or(0, Checkpoint::size))?;
+    snapshot::check_told(database)?;
     if let Some(signed) = &signed {
         continues(&checked, signed)?;
     }

@@ -40,6 +40,8 @@ struct Findings {
     same: usize,
     /// Texts and blobs that are what was committed to.
     files: usize,
+    /// Keys that signed the head too, and that the caller does not know.
+    unknown: Vec<String>,
 }
 
 /// Whether `dir` holds an evidence pack.
@@ -64,7 +66,11 @@ pub(super) fn verify(asked: &Verify, dir: &Path, out: Out) -> Result<Said> {
     listed(dir, &found, &mut findings)?;
     let head = head(dir, &trusted);
     let title = match head {
-        Ok(head) => proven(dir, &found, &trusted, &head, &mut findings)?,
+        Ok(head) => {
+            let unknown = head.vkeys.iter().filter(|key| !trusted.keys.contains(key));
+            findings.unknown = unknown.map(ToString::to_string).collect();
+            proven(dir, &found, &trusted, &head, &mut findings)?
+        }
         Err(error) => {
             findings.wrong.push(format!("`checkpoint`: {error:#}"));
             None
@@ -85,6 +91,11 @@ fn tell(title: Option<String>, findings: &Findings, out: Out) -> Said {
              files follow from them",
             findings.proven, findings.files, findings.same
         ));
+        lines.extend(findings.unknown.iter().map(|key| {
+            format!(
+                "`vkeys` and `checkpoint` also name key {key}, which you do not trust and for which this pack is no proof"
+            )
+        }));
         lines.push("completeness: not asked; a pack is a part of the ledger. Export it and verify that to know that nothing was left out".to_owned());
     } else {
         let wrong = findings.wrong.iter().take(NAMED_MAX);
@@ -96,7 +107,7 @@ fn tell(title: Option<String>, findings: &Findings, out: Out) -> Said {
     }
     let value = json!({
         "verified": yes, "entries": findings.proven, "committed": findings.files,
-        "made_again": findings.same, "wrong": findings.wrong, "code": (!yes).then_some("pack-differs"),
+        "made_again": findings.same, "wrong": findings.wrong, "keys_not_vouched_for": findings.unknown, "code": (!yes).then_some("pack-differs"),
     });
     out.tell(&lines.join("\n"), &value);
     if yes { Said::Yes } else { Said::No }

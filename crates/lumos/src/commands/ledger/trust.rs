@@ -10,8 +10,8 @@ use lumos_engine::{
     ports::{Store as _, StoredEntry},
 };
 use lumos_ledger::{
-    Checkpoint, VerifierKey, export,
-    note::{Algorithm, MAX_NOTE},
+    Checkpoint, VerifierKey, checkpoint, export,
+    note::{self, Algorithm, MAX_NOTE},
     verify::{Report, Source as _},
 };
 use tokio::runtime::Handle;
@@ -153,22 +153,32 @@ impl Voucher {
 }
 
 /// The checkpoints by which keys handed over, as the log keeps them; none where the caller's own keys sign it still.
+///
+/// # Errors
+/// When one has a wrong signature by a key that the caller trusts. Lines by other keys are nobody's word.
 pub(super) fn handovers(
     target: &Target,
     trusted: &[VerifierKey],
     keys: &[VerifierKey],
-) -> Vec<Voucher> {
+) -> Result<Vec<Voucher>, checkpoint::Error> {
     let head = target.read("checkpoint", MAX_NOTE);
     let known = head.is_ok_and(|head| Checkpoint::open(&head, trusted).is_ok());
     if known {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    let notes = keys
-        .iter()
-        .filter_map(|key| target.read(&export::handover(key), MAX_NOTE).ok());
-    notes
-        .filter_map(|note| Voucher::read(&note, keys))
-        .collect()
+    let mut vouchers = Vec::new();
+    for key in keys {
+        let Ok(note) = target.read(&export::handover(key), MAX_NOTE) else {
+            continue;
+        };
+        if let Err(wrong @ checkpoint::Error::Note(note::Error::Signature(_))) =
+            Checkpoint::open(&note, trusted)
+        {
+            return Err(wrong);
+        }
+        vouchers.extend(Voucher::read(&note, keys));
+    }
+    Ok(vouchers)
 }
 
 /// The note kept for a key in a database.
@@ -250,6 +260,11 @@ impl Reached {
             Ok(key) => self.history.word(&key, size),
             Err(_) => Word::Unknown,
         }
+    }
+
+    /// Whether something the caller trusts vouches for a key: it is theirs, or leads on from theirs.
+    pub(super) fn vouches_for(&self, key: &VerifierKey) -> bool {
+        self.keys.contains(&key.to_string())
     }
 
     /// Whether the verified checkpoint itself is believed.

@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use lumos_ledger::{
     Checkpoint, VerifierKey,
     checkpoint::Opened,
+    note::Algorithm,
     tlog_policy::TlogPolicy,
     tlog_proof::TlogProof,
     verify::{
@@ -151,7 +152,10 @@ fn whole(
     let since = asked.since.iter().map(|path| since(path, &keys, handle));
     let since = since.collect::<Result<Vec<_>>>()?;
     let stamped = stamped::all(asked, &keys)?;
-    let handovers = trust::handovers(&target, &trusted.keys, &keys);
+    let (handovers, wrong) = match trust::handovers(&target, &trusted.keys, &keys) {
+        Ok(handovers) => (handovers, None),
+        Err(wrong) => (Vec::new(), Some(wrong)),
+    };
     let held = since.iter().map(|held| &held.checkpoint);
     let earlier = held
         .chain(stamped.iter().map(|stamped| &stamped.checkpoint))
@@ -163,7 +167,10 @@ fn whole(
         depth: Depth::default(),
         keep: Some("keys"),
     };
-    let (integrity, report) = integrity(&target, &trust);
+    let (integrity, report) = match wrong {
+        Some(wrong) => (Integrity::Broken(wrong.into()), None),
+        None => integrity(&target, &trust),
+    };
     let held = Held {
         trusted: &trusted.keys,
         keys: &keys,
@@ -213,7 +220,7 @@ fn believed(
     report: Option<Report>,
     held: &Held<'_>,
 ) -> (Integrity, Option<Report>, Vec<Step>, Vec<KeyProblem>) {
-    let Some(report) = report else {
+    let Some(mut report) = report else {
         return (integrity, None, Vec::new(), Vec::new());
     };
     let notes = held.since.iter().filter_map(|since| since.note.as_ref());
@@ -233,6 +240,11 @@ fn believed(
             );
         }
     };
+    // What the other side states was only where to look: a signature that nothing of the caller's vouches for is not said
+    // to be there.
+    report
+        .signatures
+        .retain(|(key, _)| key.algorithm() != Algorithm::Ed25519 || reached.vouches_for(key));
     let refused = from_before.iter();
     let refused = refused.filter_map(|voucher| reached.accept(voucher).err());
     let refused = refused.collect();
