@@ -133,7 +133,7 @@ impl Out {
     /// Says a value: JSON as it is, or its fields a line each.
     fn say(&self, value: &Value) {
         if self.json {
-            println!("{value:#}");
+            outln!("{value:#}");
         } else {
             print_plain(value, 0);
         }
@@ -142,34 +142,34 @@ impl Out {
     /// Says a sentence to people, or a value in JSON.
     fn tell(&self, sentence: &str, value: &Value) {
         if self.json {
-            println!("{value:#}");
+            outln!("{value:#}");
         } else {
-            println!("{sentence}");
+            outln!("{sentence}");
         }
     }
 
     /// Says what a command led to.
     fn done(&self, done: &Value) -> Result<Said> {
         if self.json {
-            println!("{done:#}");
+            outln!("{done:#}");
         } else if let Some(entry) = done["entry"].as_u64() {
             for (n, event) in (entry..).zip(done["events"].as_array().into_iter().flatten()) {
-                println!(
+                outln!(
                     "entry {n}: {} on {}",
                     text(event, "type"),
                     text(event, "stream")
                 );
             }
             if let Some(proposal) = done["proposal"].as_str() {
-                println!(
+                outln!(
                     "it needs a second person, who confirms it with: lumos proposal confirm {proposal}"
                 );
             }
             if let Some(half) = done["half"].as_str() {
-                println!("your half of the token, shown this once: {half}");
+                outln!("your half of the token, shown this once: {half}");
             }
         } else {
-            println!("nothing to do: it is so already");
+            outln!("nothing to do: it is so already");
         }
         Ok(Said::Yes)
     }
@@ -178,15 +178,15 @@ impl Out {
 fn print_plain(value: &Value, indent: usize) {
     let pad = " ".repeat(indent);
     match value {
-        Value::Array(items) if items.is_empty() => println!("{pad}(none)"),
+        Value::Array(items) if items.is_empty() => outln!("{pad}(none)"),
         Value::Array(items) => {
             for item in items {
                 match item {
                     Value::Object(_) | Value::Array(_) => {
                         print_plain(item, indent);
-                        println!();
+                        outln!();
                     }
-                    _ => println!("{pad}{}", scalar(item)),
+                    _ => outln!("{pad}{}", scalar(item)),
                 }
             }
         }
@@ -195,14 +195,14 @@ fn print_plain(value: &Value, indent: usize) {
                 match member {
                     Value::Null => {}
                     Value::Object(_) | Value::Array(_) => {
-                        println!("{pad}{}:", name.replace('_', " "));
+                        outln!("{pad}{}:", name.replace('_', " "));
                         print_plain(member, indent + 2);
                     }
-                    _ => println!("{pad}{}: {}", name.replace('_', " "), scalar(member)),
+                    _ => outln!("{pad}{}: {}", name.replace('_', " "), scalar(member)),
                 }
             }
         }
-        _ => println!("{pad}{}", scalar(value)),
+        _ => outln!("{pad}{}", scalar(value)),
     }
 }
 

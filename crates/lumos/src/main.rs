@@ -5,6 +5,9 @@
     reason = "a command line speaks on standard output and standard error"
 )]
 
+#[macro_use]
+mod out;
+
 mod cli;
 mod codes;
 mod commands;

@@ -24,7 +24,7 @@ pub(super) async fn run(
     let path = format!("/api/v1/ask/{question}");
     let answer = remote.look_up(&path, &query).await?;
     if out.json {
-        println!("{answer:#}");
+        outln!("{answer:#}");
     } else {
         print(&answer);
     }
@@ -47,20 +47,20 @@ pub(super) fn instant(text: &str, last: bool) -> Result<Timestamp> {
 
 /// A row a paragraph: its time and what it is about, then a line for each further column.
 fn print(answer: &Value) {
-    println!("{}", text(answer, "explained"));
-    println!("from {} to {}", text(answer, "from"), text(answer, "to"));
+    outln!("{}", text(answer, "explained"));
+    outln!("from {} to {}", text(answer, "from"), text(answer, "to"));
     let columns = answer["columns"].as_array().map_or(&[][..], Vec::as_slice);
     for row in answer["rows"].as_array().into_iter().flatten() {
-        println!();
+        outln!();
         for (column, cell) in columns.iter().zip(row.as_array().into_iter().flatten()) {
             let said = said(cell);
             if !said.is_empty() {
-                println!("{:>16}  {said}", scalar(column));
+                outln!("{:>16}  {said}", scalar(column));
             }
         }
     }
     let rows = answer["rows"].as_array().map_or(0, Vec::len);
-    println!(
+    outln!(
         "\n{rows} in all; {} with a check that does not hold",
         answer["wrong"]
     );

@@ -37,36 +37,36 @@ pub(super) async fn run(remote: &Remote, out: &Out) -> Result<Said> {
             "healthy": healthy, "agents": agents, "cannot_sign": roleless, "govern": governs,
             "open": open, "proposals": waiting, "log_review": log,
         });
-        println!("{value:#}");
+        outln!("{value:#}");
         return Ok(if healthy { Said::Yes } else { Said::No });
     }
-    println!("server: ready");
-    println!("agents: {dead} dead letter(s); see `lumos runtime list`");
+    outln!("server: ready");
+    outln!("agents: {dead} dead letter(s); see `lumos runtime list`");
     for agent in stuck.iter().filter(|agent| agent["held"].is_string()) {
-        println!(
+        outln!(
             "  {} stopped: {}",
             text(agent, "agent"),
             text(agent, "held")
         );
     }
-    println!("cannot sign: {}", names(&roleless));
-    println!("govern, and so can confirm proposals: {}", names(&governs));
+    outln!("cannot sign: {}", names(&roleless));
+    outln!("govern, and so can confirm proposals: {}", names(&governs));
     if alone {
-        println!("  fewer than two: nobody could confirm what needs two people");
+        outln!("  fewer than two: nobody could confirm what needs two people");
     }
-    println!("open reviews: {}", open.len());
+    outln!("open reviews: {}", open.len());
     for review in &open {
         let waits: Vec<_> = list(&review["waits_for"]).iter().map(scalar).collect();
-        println!(
+        outln!(
             "  {} waits for {}",
             text(review, "review"),
             waits.join(", ")
         );
     }
-    println!("log review: {}", log_review(&log, &people));
-    println!("proposals that wait: {}", waiting.len());
+    outln!("log review: {}", log_review(&log, &people));
+    outln!("proposals that wait: {}", waiting.len());
     for proposal in &waiting {
-        println!(
+        outln!(
             "  {}: {} proposes to {}",
             text(proposal, "proposal"),
             text(proposal, "proposed_by"),

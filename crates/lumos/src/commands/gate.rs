@@ -14,7 +14,7 @@ pub(super) async fn run(gate: Gate, remote: &Remote, out: &Out) -> Result<Said> 
     let decision = remote.post("/api/v1/decisions", &question).await?;
     let (verdict, effect) = (text(&decision, "verdict"), text(&decision, "effect"));
     if out.json {
-        println!("{decision:#}");
+        outln!("{decision:#}");
     } else {
         print(&decision);
     }
@@ -29,12 +29,12 @@ pub(super) async fn run(gate: Gate, remote: &Remote, out: &Out) -> Result<Said> 
 fn print(decision: &Value) {
     let (verdict, effect) = (text(decision, "verdict"), text(decision, "effect"));
     if decision["sandbox"] == true {
-        println!("SANDBOX: this decision counts nowhere else");
+        outln!("SANDBOX: this decision counts nowhere else");
     }
     if verdict != effect {
-        println!("WOULD DENY: the mode here is `observe`, so nothing is stopped");
+        outln!("WOULD DENY: the mode here is `observe`, so nothing is stopped");
     }
-    println!("{effect}: {}", text(decision, "reason"));
+    outln!("{effect}: {}", text(decision, "reason"));
     for (label, member) in [
         ("release", "release"),
         ("matched by", "matched"),
@@ -45,7 +45,7 @@ fn print(decision: &Value) {
         ("decision", "decision_id"),
     ] {
         if !text(decision, member).is_empty() {
-            println!("  {label}: {}", text(decision, member));
+            outln!("  {label}: {}", text(decision, member));
         }
     }
 }
@@ -53,16 +53,16 @@ fn print(decision: &Value) {
 pub(super) async fn why(decision: &str, remote: &Remote, out: &Out) -> Result<Said> {
     let explained = remote.get(&format!("/api/v1/decisions/{decision}")).await?;
     if out.json {
-        println!("{explained:#}");
+        outln!("{explained:#}");
         return Ok(Said::Yes);
     }
-    println!(
+    outln!(
         "asked {} time(s), first {}, last {}",
         explained["asked"],
         text(&explained, "first"),
         text(&explained, "last")
     );
-    println!("question: {}", explained["question"]);
+    outln!("question: {}", explained["question"]);
     print(&explained["decision"]);
     Ok(Said::Yes)
 }

@@ -53,13 +53,13 @@ pub(super) async fn run(init: &Init) -> Result<Said> {
         webhook(init, &Mlflow::new(mlflow, &http)?).await?;
     }
     write(init, &registry, &models)?;
-    println!(
+    outln!(
         "wrote {} and organisation.yaml: read them, change what is wrong, then `lumos serve`",
         file.display()
     );
     let said = first_report(&file, !models.is_empty()).await?;
     for (login, _) in owners::people(&models) {
-        println!(
+        outln!(
             "`{login}` owns models and cannot sign in yet: `lumos user invite {login}` makes a first password"
         );
     }
@@ -69,14 +69,14 @@ pub(super) async fn run(init: &Init) -> Result<Said> {
 /// Makes the webhook that was asked for; without one, says how to have it.
 async fn webhook(init: &Init, mlflow: &Mlflow) -> Result<()> {
     let Some(url) = &init.webhook_url else {
-        println!(
+        outln!(
             "no webhook: versions are found by asking every 15 minutes; --webhook-url makes one, signed with \
              LUMOS_MLFLOW_WEBHOOK_SECRET"
         );
         return Ok(());
     };
     let made = mlflow.ensure_webhook(url).await?;
-    println!("webhook: MLflow tells {} what is new", made.url);
+    outln!("webhook: MLflow tells {} what is new", made.url);
     Ok(())
 }
 
@@ -108,7 +108,7 @@ fn registry(init: &Init) -> Result<Value> {
 /// Tests the registry and says what the credential cannot do.
 async fn look(registry: &dyn Registry) -> Result<Vec<FoundModel>> {
     let models = registry.models().await.context("looking at the registry")?;
-    println!(
+    outln!(
         "registry `{}` answers and shows {} model(s)",
         registry.name(),
         models.len()
@@ -118,12 +118,12 @@ async fn look(registry: &dyn Registry) -> Result<Vec<FoundModel>> {
         .await
         .context("asking what the credential may do")?;
     for permission in &missing {
-        println!("  missing: {permission}");
+        outln!("  missing: {permission}");
     }
     for model in &models {
         let owner = model.owner.as_deref().unwrap_or("nobody named");
         let latest = model.latest.as_deref().unwrap_or("none");
-        println!(
+        outln!(
             "  model `{}`: owner {owner}, latest version {latest}",
             model.name
         );
@@ -202,13 +202,13 @@ async fn first_report(file: &Path, expected: bool) -> Result<Said> {
         ..Extras::default()
     };
     let running = start(&loaded, extras).await?;
-    println!(
+    outln!(
         "\nfounded the ledger {} in `{}`",
         loaded.settings.origin,
         loaded.settings.data.display()
     );
     for (login, password) in &running.first_passwords {
-        println!("sign in as `{login}` with the first password {password} (shown this once)");
+        outln!("sign in as `{login}` with the first password {password} (shown this once)");
     }
     let shown = if expected {
         show_first(&running).await
@@ -245,12 +245,12 @@ async fn show_first(running: &crate::serve::Running) -> Result<()> {
     };
     match tokio::time::timeout(PATIENCE, look).await {
         Err(_) => {
-            println!("no version was checked within two minutes; `lumos serve` goes on looking");
+            outln!("no version was checked within two minutes; `lumos serve` goes on looking");
         }
         Ok(release) => {
             let release = release?;
             let name = format!("{}/{}", text(&release, "model"), text(&release, "version"));
-            println!("\nthe first report:");
+            outln!("\nthe first report:");
             let view = owner.get(&format!("/api/v1/releases/{name}")).await?;
             super::release::show(&view, &super::Out { json: false });
         }

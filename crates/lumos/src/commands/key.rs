@@ -34,7 +34,7 @@ async fn ask(key: LedgerKey, remote: &Remote, out: &Out) -> Result<Said> {
         LedgerKey::List => {
             let keys = remote.get("/api/v1/keys").await?;
             if out.json {
-                println!("{keys:#}");
+                outln!("{keys:#}");
             } else {
                 keys.as_array().into_iter().flatten().for_each(line);
             }
@@ -77,6 +77,6 @@ fn line(key: &Value) {
         (_, Some(size)) => format!(", its checkpoints count up to {size} entries"),
         _ => String::new(),
     };
-    println!("{id}  {state}{more}  in {place}: {name}");
-    println!("          {}", text(key, "vkey"));
+    outln!("{id}  {state}{more}  in {place}: {name}");
+    outln!("          {}", text(key, "vkey"));
 }

@@ -35,12 +35,12 @@ pub(super) async fn run(ledger: Ledger, common: &Common, out: &Out) -> Result<Sa
                 .look_up("/api/v1/ledger/entries", &query)
                 .await?;
             if out.json {
-                println!("{entries:#}");
+                outln!("{entries:#}");
                 return Ok(Said::Yes);
             }
             for e in entries.as_array().into_iter().flatten() {
                 let (time, actor) = (text(e, "time"), text(e, "actor"));
-                println!(
+                outln!(
                     "{:>6}  {time}  {actor:30} {:36} {}",
                     super::scalar(&e["index"]),
                     text(e, "type"),
@@ -68,13 +68,13 @@ pub(super) async fn run(ledger: Ledger, common: &Common, out: &Out) -> Result<Sa
             match into {
                 Some(path) => std::fs::write(&path, receipt)
                     .with_context(|| format!("writing `{}`", path.display()))?,
-                None => print!("{}", String::from_utf8_lossy(&receipt)),
+                None => out!("{}", String::from_utf8_lossy(&receipt)),
             }
             Ok(Said::Yes)
         }
         Ledger::Checkpoint => {
             let note = Remote::of(common)?.bytes("/ledger/checkpoint").await?;
-            print!("{}", String::from_utf8_lossy(&note));
+            out!("{}", String::from_utf8_lossy(&note));
             Ok(Said::Yes)
         }
     }

@@ -58,7 +58,7 @@ async fn show(size: Option<u64>, remote: &Remote, out: &Out) -> Result<Said> {
         range => range?,
     };
     if out.json {
-        println!("{:#}", json!({ "standing": standing, "range": range }));
+        outln!("{:#}", json!({ "standing": standing, "range": range }));
     } else {
         out.say(&standing);
         print(&range);
@@ -77,29 +77,29 @@ fn nothing_left(error: &anyhow::Error) -> bool {
 
 fn print(range: &Value) {
     if range.is_null() {
-        println!("\nnothing to examine: every entry under the last checkpoint was");
+        outln!("\nnothing to examine: every entry under the last checkpoint was");
         return;
     }
     let (from, size) = (&range["from"], &range["size"]);
-    println!("\nto examine: from entry {from} to the checkpoint over {size} entries");
-    println!(
+    outln!("\nto examine: from entry {from} to the checkpoint over {size} entries");
+    outln!(
         "written {} to {}",
         text(range, "first"),
         text(range, "until")
     );
-    println!("root {}", text(range, "root"));
+    outln!("root {}", text(range, "root"));
     for (matter, view) in range["matters"].as_object().into_iter().flatten() {
         let entries = view["entries"].as_u64().unwrap_or_default();
-        println!("{entries:>8}  {matter}: {}", text(view, "called"));
+        outln!("{entries:>8}  {matter}: {}", text(view, "called"));
     }
-    println!("by whom:");
+    outln!("by whom:");
     for (who, entries) in range["actors"].as_object().into_iter().flatten() {
-        println!("{:>8}  {who}", entries.as_u64().unwrap_or_default());
+        outln!("{:>8}  {who}", entries.as_u64().unwrap_or_default());
     }
-    println!("every entry about one of these: lumos log-review entries MATTER");
+    outln!("every entry about one of these: lumos log-review entries MATTER");
     match range["not_yours"].as_str() {
-        Some(why) => println!("not yours to sign: {why}"),
-        None => println!(
+        Some(why) => outln!("not yours to sign: {why}"),
+        None => outln!(
             "to sign for it:\n  lumos log-review sign --from {from} --size {size} --record {} --finding nothing-found --reason …",
             text(range, "record")
         ),

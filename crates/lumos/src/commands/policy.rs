@@ -91,10 +91,10 @@ async fn check(path: &Path, bundles: &[PathBuf], question: &Question, out: &Out)
         .map(|bundle| evaluate(bundle, &candidate, &context))
         .collect();
     if out.json {
-        println!("{:#}", serde_json::to_value(&reports)?);
+        outln!("{:#}", serde_json::to_value(&reports)?);
     } else {
         for report in &reports {
-            println!("{}", render(report));
+            outln!("{}", render(report));
         }
     }
     Ok(if reports.iter().any(|report| report.blocked) {
@@ -173,12 +173,12 @@ fn lint_file(file: &Path, out: &Out) -> Result<Said> {
     let findings = lint(&bundle);
     if out.json {
         let all: Vec<_> = findings.iter().map(ToString::to_string).collect();
-        println!("{:#}", json!(all));
+        outln!("{:#}", json!(all));
     } else if findings.is_empty() {
-        println!("{} {}: nothing found", bundle.name(), bundle.version());
+        outln!("{} {}: nothing found", bundle.name(), bundle.version());
     } else {
         for finding in &findings {
-            println!("{finding}");
+            outln!("{finding}");
         }
     }
     Ok(if findings.is_empty() {
@@ -195,11 +195,11 @@ fn explain_file(file: &Path, rule: Option<&str>) -> Result<Said> {
             let rule = bundle
                 .rule(id)
                 .with_context(|| format!("`{}` has no rule `{id}`", bundle.name()))?;
-            println!("{}", explain(rule));
+            outln!("{}", explain(rule));
         }
         None => {
             for rule in bundle.rules() {
-                println!("{}\n", explain(rule));
+                outln!("{}\n", explain(rule));
             }
         }
     }

@@ -130,7 +130,7 @@ pub(super) async fn review_name(remote: &Remote, given: &str) -> Result<String> 
 
 fn list(releases: &Value, out: &Out) -> Result<Said> {
     if out.json {
-        println!("{releases:#}");
+        outln!("{releases:#}");
         return Ok(Said::Yes);
     }
     for release in releases.as_array().into_iter().flatten() {
@@ -140,7 +140,7 @@ fn list(releases: &Value, out: &Out) -> Result<Said> {
         } else {
             ""
         };
-        println!(
+        outln!(
             "{name:40} {:24} {}{test}",
             text(release, "state"),
             text(release, "detected")
@@ -152,28 +152,28 @@ fn list(releases: &Value, out: &Out) -> Result<Said> {
 /// Prints a release: what blocks first, then who is awaited, then what happened.
 pub(super) fn show(release: &Value, out: &Out) {
     if out.json {
-        println!("{release:#}");
+        outln!("{release:#}");
         return;
     }
-    println!(
+    outln!(
         "{}/{}  {}",
         text(release, "model"),
         text(release, "version"),
         text(release, "state")
     );
     if let Some(digest) = release["digest"].as_str() {
-        println!("digest {digest}");
+        outln!("digest {digest}");
     }
     let claims = release["open_claims"].as_array().map_or(0, Vec::len);
     if claims > 0 {
-        println!("{claims} author claim(s) open: whoever it is says `lumos release claim`");
+        outln!("{claims} author claim(s) open: whoever it is says `lumos release claim`");
     }
     for review in release["reviews"].as_array().into_iter().flatten() {
         print_review(review);
     }
-    println!("history:");
+    outln!("history:");
     for entry in release["history"].as_array().into_iter().flatten() {
-        println!(
+        outln!(
             "  {:>6}  {}  {:30} {}",
             super::scalar(&entry["index"]),
             text(entry, "time"),
@@ -186,7 +186,7 @@ pub(super) fn show(release: &Value, out: &Out) {
 /// Prints a review.
 pub(super) fn print_review(review: &Value) {
     let record = &review["record"];
-    println!(
+    outln!(
         "review {}: {}, depth {}",
         text(review, "review"),
         text(review, "state"),
@@ -201,10 +201,10 @@ pub(super) fn print_review(review: &Value) {
             .collect()
     };
     for rule in list(&record["blocking"]) {
-        println!("  blocks: {rule}");
+        outln!("  blocks: {rule}");
     }
     let (kind, tier) = (text(record, "change"), text(record, "change_tier"));
-    println!(
+    outln!(
         "  change: {} ({tier})",
         if kind.is_empty() {
             "nothing that runs"
@@ -213,10 +213,10 @@ pub(super) fn print_review(review: &Value) {
         }
     );
     for why in list(&record["raised_by"]) {
-        println!("  heavier because: {why}");
+        outln!("  heavier because: {why}");
     }
     for slot in review["free_seats"].as_array().into_iter().flatten() {
-        println!(
+        outln!(
             "  waits for: {} x {} ({})",
             slot["count"],
             text(slot, "role"),
@@ -229,13 +229,13 @@ pub(super) fn print_review(review: &Value) {
         } else {
             " (on an earlier record)"
         };
-        println!(
+        outln!(
             "  signed: {} {}{stale}",
             text(signature, "name"),
             text(signature, "verdict")
         );
     }
     if let Some(hash) = review["record_hash"].as_str() {
-        println!("  record {hash}");
+        outln!("  record {hash}");
     }
 }

@@ -25,7 +25,7 @@ pub(super) async fn run(review: Review, remote: &Remote, out: &Out) -> Result<Sa
             let name = review_name(remote, &review).await?;
             let view = remote.get(&format!("/api/v1/reviews/{name}")).await?;
             if out.json {
-                println!("{view:#}");
+                outln!("{view:#}");
             } else {
                 print_review(&view);
             }

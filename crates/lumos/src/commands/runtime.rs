@@ -49,9 +49,14 @@ async fn list(remote: &Remote, out: &Out) -> Result<Said> {
     if out.json {
         out.say(&all);
     } else {
-        println!(
+        outln!(
             "{:<28} {:>10} {:>8} {:>8} {:>8} {:>6}",
-            "agent", "next", "behind", "seconds", "waiting", "dead"
+            "agent",
+            "next",
+            "behind",
+            "seconds",
+            "waiting",
+            "dead"
         );
         agents.iter().for_each(told);
     }
@@ -65,7 +70,7 @@ pub(super) fn is_given_up(agent: &Value) -> bool {
 }
 
 fn told(agent: &Value) {
-    println!(
+    outln!(
         "{:<28} {:>10} {:>8} {:>8} {:>8} {:>6}",
         text(agent, "agent"),
         agent["next_entry"],
@@ -76,16 +81,16 @@ fn told(agent: &Value) {
     );
     for taken in agent["taken"].as_array().into_iter().flatten() {
         let until = text(taken, "until");
-        println!("  entry {} in work until {until}", taken["entry"]);
+        outln!("  entry {} in work until {until}", taken["entry"]);
     }
     if let Some(problem) = agent["last_problem"].as_str() {
-        println!("  after {} attempt(s): {problem}", agent["attempts"]);
+        outln!("  after {} attempt(s): {problem}", agent["attempts"]);
     }
     if let Some(held) = agent["held"].as_str() {
-        println!("  stopped: {held}");
+        outln!("  stopped: {held}");
     }
     for dead in agent["dead_letters"].as_array().into_iter().flatten() {
-        println!(
+        outln!(
             "  gave up entry {}: {}",
             dead["entry"],
             text(dead, "problem")

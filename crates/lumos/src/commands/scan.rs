@@ -47,16 +47,17 @@ pub(super) async fn run(path: &Path, out: &Out) -> Result<Said> {
         .max();
     let whole = inspection.scan.not_fully_scanned.is_empty();
     if out.json {
-        println!("{:#}", serde_json::to_value(&inspection)?);
+        outln!("{:#}", serde_json::to_value(&inspection)?);
     } else {
-        println!("release digest {}", inspection.manifest.digest()?);
-        println!(
+        outln!("release digest {}", inspection.manifest.digest()?);
+        outln!(
             "{} file(s), {} bytes",
-            inspection.scan.files, inspection.scan.bytes
+            inspection.scan.files,
+            inspection.scan.bytes
         );
-        println!("confined by: {}", inspection.scan.confinement.join(", "));
+        outln!("confined by: {}", inspection.scan.confinement.join(", "));
         for part in inspection.manifest.parts() {
-            println!(
+            outln!(
                 "  {:13} {:>12}  {}",
                 part.kind.as_str(),
                 part.size,
@@ -64,18 +65,21 @@ pub(super) async fn run(path: &Path, out: &Out) -> Result<Said> {
             );
         }
         for finding in &inspection.scan.findings {
-            println!(
+            outln!(
                 "{}: {} in {}: {}",
-                finding.severity, finding.code, finding.path, finding.detail
+                finding.severity,
+                finding.code,
+                finding.path,
+                finding.detail
             );
         }
         for left in &inspection.scan.not_fully_scanned {
-            println!("not fully scanned: {}: {}", left.path, left.reason);
+            outln!("not fully scanned: {}: {}", left.path, left.reason);
         }
         if let Some(licence) = &inspection.licence
             && licence.contradiction
         {
-            println!(
+            outln!(
                 "licences contradict each other: {}",
                 licence.expressions.join(", ")
             );

@@ -194,7 +194,7 @@ async fn follow(
                 && seen.insert(index)
                 && !out.json
             {
-                println!(
+                outln!(
                     "{}  {:30} {}",
                     text(entry, "time"),
                     text(entry, "actor"),

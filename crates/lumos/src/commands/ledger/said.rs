@@ -405,7 +405,7 @@ fn say(answers: &[(&str, Answer); 3], report: Option<&Report>, out: Out) -> Said
             said["yes"] = json!(answer.yes);
             value[*question] = said;
         }
-        println!("{value:#}");
+        outln!("{value:#}");
     } else {
         let no = answers
             .iter()
@@ -414,9 +414,9 @@ fn say(answers: &[(&str, Answer); 3], report: Option<&Report>, out: Out) -> Said
         match report.filter(|_| verified) {
             Some(report) => {
                 let head = &report.checkpoint;
-                println!("verified: {} entries of {}", head.size(), head.origin());
+                outln!("verified: {} entries of {}", head.size(), head.origin());
             }
-            None => println!("DOES NOT VERIFY: {}", no.join(", ")),
+            None => outln!("DOES NOT VERIFY: {}", no.join(", ")),
         }
         for (question, answer) in answers {
             let word = match answer.yes {
@@ -424,8 +424,8 @@ fn say(answers: &[(&str, Answer); 3], report: Option<&Report>, out: Out) -> Said
                 Some(false) => "NO",
                 None => "not known",
             };
-            println!("{question}: {word}");
-            answer.lines.iter().for_each(|line| println!("  {line}"));
+            outln!("{question}: {word}");
+            answer.lines.iter().for_each(|line| outln!("  {line}"));
         }
     }
     if verified { Said::Yes } else { Said::No }
