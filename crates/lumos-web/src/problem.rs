@@ -113,7 +113,7 @@ impl From<DoorError> for Problem {
                 Self::new(StatusCode::CONFLICT, code, error.to_string())
             }
             DoorError::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, code, error.to_string()),
-            DoorError::ReadOnly(_) => {
+            DoorError::ReadOnly(_) | DoorError::OtherVersion => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, code, error.to_string())
             }
             DoorError::Entry(_) | DoorError::TooWide => {

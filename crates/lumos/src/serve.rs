@@ -242,6 +242,7 @@ impl Base {
         let same = same_keys::check(&*store, &ports.key, &keys.statements, storage.replicas());
         same.await?;
         let found_by = views::lookups::are_made_with(&*store, &ports.key).await?;
+        storage.is_read_by(&views::lookups::made_by(&ports.key));
         if storage.needs_rebuild().await? || !found_by {
             rebuild(&storage, &ports).await?;
         }
@@ -475,8 +476,11 @@ async fn rebuild(storage: &Storage, ports: &Ports) -> Result<()> {
     }
     let facts = views::facts(ports).await?;
     views::lookups::forget(store).await?;
+    let made_by = views::lookups::made_by(&ports.key);
     storage
-        .rebuild(views::TABLES, |entry| views::meaning(entry, &facts))
+        .rebuild(views::TABLES, &made_by, |entry| {
+            views::meaning(entry, &facts)
+        })
         .await?;
     Ok(views::lookups::note(store, &ports.key).await?)
 }

@@ -26,6 +26,7 @@ use super::{
     pipeline::in_order,
     plan::{Ledger, Verdict},
     rows, safety,
+    version::{self, Said, Tables},
 };
 use crate::{OpenError, ready::Ready};
 
@@ -43,7 +44,6 @@ const PAUSES_MS: &[u64] = &[
 
 const VERSIONS: &str = "SELECT stream, version FROM streams WHERE stream = ANY($1)";
 const LANDED: &str = "SELECT command_id, first, count FROM commands WHERE command_id = ANY($1)";
-const REBUILDING: &str = "SELECT 1 FROM meta WHERE key = 'rebuild'";
 /// A change that says nothing: its commit waits for the standby, and with it for everything before it.
 const TOUCH: &str = "UPDATE head SET size = size WHERE one = 1";
 
@@ -77,6 +77,7 @@ pub(super) struct Appender {
     /// Whether a commit was sent and never answered.
     unknown: bool,
     committed: Arc<watch::Sender<u64>>,
+    tables: Arc<Tables>,
 }
 
 impl Appender {
@@ -85,6 +86,7 @@ impl Appender {
         accept_loss: bool,
         seen: Frontier,
         committed: Arc<watch::Sender<u64>>,
+        tables: Arc<Tables>,
     ) -> Self {
         Self {
             address,
@@ -94,6 +96,7 @@ impl Appender {
             seen,
             unknown: false,
             committed,
+            tables,
         }
     }
 
@@ -175,7 +178,7 @@ impl Appender {
         batch: &[Ready],
         care: Care,
     ) -> Result<Vec<Answer>, Failure> {
-        let mut ledger = lock(client, batch).await?;
+        let mut ledger = lock(client, batch, &self.tables).await?;
         self.compare(&ledger.frontier)?;
         let before = ledger.frontier.size();
         let (mut answers, mut writes) = (Vec::with_capacity(batch.len()), Vec::new());
@@ -230,8 +233,8 @@ impl Appender {
                 Ok(())
             }
             Err(failure) => {
-                // Answered is known: it did not happen.
-                self.unknown = matches!(failure, Failure::Unreachable(_));
+                // Answered is known: it did not happen. A server that ended meanwhile answers nothing of the kind.
+                self.unknown = failure.is_of_ending();
                 Err(failure)
             }
         }
@@ -273,7 +276,7 @@ fn leaves(append: &Ready) -> impl Iterator<Item = Hash> {
 
 /// Begins a transaction, waits for the head, and reads all that the batch looks at: each statement sees what was
 /// committed when the lock was got, since each takes its snapshot after that.
-async fn lock(client: &ClientWrapper, batch: &[Ready]) -> Result<Ledger, Failure> {
+async fn lock(client: &ClientWrapper, batch: &[Ready], tables: &Tables) -> Result<Ledger, Failure> {
     let streams: BTreeSet<&str> = batch.iter().flat_map(names).collect();
     let streams: Vec<&str> = streams.into_iter().collect();
     let commands: Vec<&str> = batch
@@ -281,7 +284,7 @@ async fn lock(client: &ClientWrapper, batch: &[Ready]) -> Result<Ledger, Failure
         .map(|append| append.command_id.as_str())
         .collect();
     let mut asked = Vec::new();
-    for sql in ["BEGIN", head::LOCK, REBUILDING, VERSIONS, LANDED] {
+    for sql in ["BEGIN", head::LOCK, version::SQL, VERSIONS, LANDED] {
         asked.push((sql, client.prepare_cached(sql).await?));
     }
     let (none, of_streams, of_commands): (&[&(dyn ToSql + Sync)], _, _) = (
@@ -301,14 +304,16 @@ async fn lock(client: &ClientWrapper, batch: &[Ready]) -> Result<Ledger, Failure
         .await
         .into_iter()
         .collect::<Result<_, _>>()?;
-    let [_, head, rebuilding, versions, landed] = &answers[..] else {
+    let [_, head, said, versions, landed] = &answers[..] else {
         return Err(Failure::Stopped);
     };
+    let said = Said::read(said)?;
     let mut ledger = Ledger {
         frontier: head::frontier(head)?,
         versions: HashMap::new(),
         landed: HashMap::new(),
-        rebuilding: !rebuilding.is_empty(),
+        rebuilding: said.rebuilding,
+        other_version: tables.compare(&said),
     };
     for row in versions {
         ledger

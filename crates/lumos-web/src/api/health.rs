@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::{extract::State, http::StatusCode, response::IntoResponse};
-use lumos_engine::runtime;
+use lumos_engine::{DoorError, runtime};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{app::App, problem::Problem};
@@ -38,7 +38,11 @@ async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
             "the database does not answer",
         ));
     };
-    signed(&app, head?.size()).await?;
+    let size = head?.size();
+    if app.door.ports().store.is_of_other_version() {
+        return Err(DoorError::OtherVersion.into());
+    }
+    signed(&app, size).await?;
     match app.door.unknown_kind() {
         None => Ok("ready\n"),
         Some(kind) => Err(Problem::new(
