@@ -51,6 +51,7 @@ mod replicas;
 mod settings;
 mod speed;
 mod timestamps;
+mod upgrade;
 mod verify;
 mod witness;
 mod world;
