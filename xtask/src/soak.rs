@@ -39,6 +39,24 @@ const CAMPAIGNS: &[Campaign] = &[
         counts: &[("LUMOS_SOAK_WORLDS", "1000")],
     },
     Campaign {
+        name: "stories",
+        package: "lumos-sim",
+        tests: "test(/^postgres::real_the_story/)",
+        counts: &[("LUMOS_SOAK_STORIES", "100000")],
+    },
+    Campaign {
+        name: "stories-of-erasure",
+        package: "lumos-sim",
+        tests: "test(/^postgres::real_an_erasure/)",
+        counts: &[("LUMOS_SOAK_STORIES", "400")],
+    },
+    Campaign {
+        name: "worlds-on-postgresql",
+        package: "lumos-sim",
+        tests: "test(/^postgres::real_in_any_order/)",
+        counts: &[("LUMOS_SOAK_STORIES", "300")],
+    },
+    Campaign {
         name: "mutations",
         package: "lumos",
         tests: "test(mutations)",

@@ -107,6 +107,12 @@ pub enum DoorError {
     /// Somebody else took over what the caller was doing.
     #[error("deciding: another process took this work over; what it does counts")]
     LeaseLost,
+    /// Another version of LUMOS changed the tables of the ledger.
+    #[error(
+        "appending: another version of LUMOS changed the tables of this ledger; this server reads on and writes no \
+         more. Replace it with that version"
+    )]
+    OtherVersion,
     /// A decision looked at more than it may.
     #[error("deciding: more than {LOADS_MAX} streams are involved")]
     TooWide,
@@ -129,6 +135,7 @@ impl DoorError {
             Self::Read(_) => "unreadable-entry",
             Self::Manifest { .. } => "missing-manifest",
             Self::LeaseLost => "lease-lost",
+            Self::OtherVersion => "database-other-version",
             Self::TooWide => "too-wide",
             Self::Store(_) => "store-failed",
         }
@@ -235,6 +242,7 @@ impl Door {
                 Err(AppendError::Conflict { .. }) => {}
                 Err(AppendError::Taken) => return Err(DoorError::Taken),
                 Err(AppendError::LeaseLost) => return Err(DoorError::LeaseLost),
+                Err(AppendError::OtherVersion) => return Err(DoorError::OtherVersion),
                 Err(AppendError::Store(failed)) => {
                     // It may have happened all the same: look before saying that it failed.
                     return match self.ports.store.appended(&request.command_id).await {

@@ -210,6 +210,10 @@ pub enum AppendError {
     /// Somebody else took over what the caller was doing.
     #[error("appending: the lease was lost")]
     LeaseLost,
+    /// Another version changed the tables, or made them anew, since this process opened them: what it would write
+    /// beside its entries is not what that version reads.
+    #[error("appending: another version of LUMOS changed the tables of this ledger")]
+    OtherVersion,
     /// The store failed; whether it happened is unknown until asked for by command id.
     #[error(transparent)]
     Store(#[from] PortError),
@@ -263,6 +267,11 @@ pub trait Store: Send + Sync {
 
     /// The committed size, announced after each commit; of other processes' commits a moment later.
     fn committed(&self) -> watch::Receiver<u64>;
+
+    /// Whether another version changed its tables since they were opened: then nothing is appended here any more.
+    fn is_of_other_version(&self) -> bool {
+        false
+    }
 
     /// Whether other processes may write to it too. Then only a lease that has run out says that one of them stopped.
     fn is_shared(&self) -> bool {

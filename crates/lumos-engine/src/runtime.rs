@@ -105,7 +105,11 @@ impl HandleError {
 
 impl From<DoorError> for HandleError {
     fn from(error: DoorError) -> Self {
-        let retry = matches!(error, DoorError::Busy | DoorError::Store(_));
+        // Where this version may not write any more, another server takes the work over.
+        let retry = matches!(
+            error,
+            DoorError::Busy | DoorError::Store(_) | DoorError::OtherVersion
+        );
         Self {
             problem: error.to_string(),
             retry,
@@ -273,13 +277,18 @@ impl Follower {
         let mut held = BTreeMap::new();
         let ended = self.drive(&mut working, &mut held, stop).await;
         working.shutdown().await;
-        // Who stops in order lets others go on at once. Where that fails too, the leases run out.
+        // Who stops in order lets others go on at once.
         for taken in held.into_values() {
-            if let Err(failed) = jobs::release(self.store(), self.name(), taken).await {
-                tracing::debug!(problem = %failed, "a job could not be given back");
-            }
+            self.give_back(taken).await;
         }
         ended
+    }
+
+    /// Gives a job back that was not finished, unless it is not ours any more. Where that fails, its lease runs out.
+    pub async fn give_back(&self, taken: Taken) {
+        if let Err(failed) = jobs::release(self.store(), self.name(), taken).await {
+            tracing::debug!(problem = %failed, "a job could not be given back");
+        }
     }
 
     async fn drive(
@@ -343,7 +352,8 @@ impl Follower {
     /// When the store fails.
     pub async fn due(&self, max: usize) -> Result<Vec<Taken>, PortError> {
         let store = self.store();
-        if self.agent.is_held(&self.door).await? {
+        // What this version may not record any more is left for the one that may.
+        if self.agent.is_held(&self.door).await? || store.is_of_other_version() {
             return Ok(Vec::new());
         }
         while jobs::queue_new(store, &*self.agent, self.now()).await? {}

@@ -4,10 +4,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::pending,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use async_trait::async_trait;
+use futures::future::{Either, select};
 use lumos_domain::{
     id::{CommandId, Digest},
     seal::Sealed,
@@ -53,19 +55,33 @@ pub struct Answered {
 
 /// The fates of the writes to come, and what became of those that came. Shared by all ports of a world, and
 /// outlives the processes in it.
-#[derive(Debug, Default)]
-pub struct Plan(Mutex<State>);
+#[derive(Debug)]
+pub struct Plan {
+    state: Mutex<State>,
+    /// Whether the process ended.
+    dead: watch::Sender<bool>,
+}
 
 #[derive(Debug, Default)]
 struct State {
     faults: BTreeMap<usize, (Fault, After)>,
+    cuts: BTreeMap<usize, (Fault, After)>,
+    commits: usize,
     unreachable: BTreeSet<usize>,
     interleaved: bool,
     writes: Vec<&'static str>,
     calls: usize,
     changes: u64,
     answered: Vec<Answered>,
-    dead: bool,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            state: Mutex::default(),
+            dead: watch::Sender::new(false),
+        }
+    }
 }
 
 impl Plan {
@@ -78,6 +94,17 @@ impl Plan {
             .map(|(n, fault, after)| (n, (fault, after)))
             .collect();
         plan
+    }
+
+    /// The same, and on the wire to a database the commits numbered in `cuts`, from 0, end the connection: before the
+    /// server gets them, or before its answer gets back.
+    #[must_use]
+    pub fn cutting(self, cuts: impl IntoIterator<Item = (usize, Fault, After)>) -> Self {
+        self.state().cuts = cuts
+            .into_iter()
+            .map(|(n, fault, after)| (n, (fault, after)))
+            .collect();
+        self
     }
 
     /// The same, and others come in between at every call of a port; `unreachable` numbers the calls of a
@@ -93,6 +120,12 @@ impl Plan {
     #[must_use]
     pub fn writes(&self) -> Vec<&'static str> {
         self.state().writes.clone()
+    }
+
+    /// How many commits came over the wire.
+    #[must_use]
+    pub fn commits(&self) -> usize {
+        self.state().commits
     }
 
     /// How many calls of a registry came.
@@ -121,12 +154,47 @@ impl Plan {
     /// Whether the process ended; a new one may begin.
     #[must_use]
     pub fn is_dead(&self) -> bool {
-        self.state().dead
+        *self.dead.borrow()
+    }
+
+    /// Returns once the process ended.
+    pub async fn died(&self) {
+        let mut dead = self.dead.subscribe();
+        // The sender is ours: it does not go away.
+        let _ended = dead.wait_for(|dead| *dead).await;
     }
 
     /// A new process begins.
     pub fn revive(&self) {
-        self.state().dead = false;
+        self.dead.send_replace(false);
+    }
+
+    /// A commit comes over the wire; what becomes of it, if it is not simply passed on. A process that ends there does
+    /// so now.
+    pub(crate) fn commit(&self) -> Option<(Fault, After)> {
+        let mut state = self.state();
+        let number = state.commits;
+        state.commits += 1;
+        state.cuts.get(&number).copied()
+    }
+
+    /// Ends the process where that is what follows on a fault.
+    pub(crate) fn end(&self, after: After) {
+        if after == After::Died {
+            self.dead.send_replace(true);
+        }
+    }
+
+    /// Waits for the world outside, to its end, unless the process ends meanwhile: then for ever.
+    pub async fn wait<T>(&self, outside: impl Future<Output = T>) -> T {
+        let done = match finish(select(pin!(self.died()), pin!(outside))) {
+            Either::Left(_) => None,
+            Either::Right((done, _)) => Some(done),
+        };
+        match done {
+            Some(done) => done,
+            None => pending().await,
+        }
     }
 
     /// One write: lets others come in between, then `write` happens or does not, as planned.
@@ -139,16 +207,35 @@ impl Plan {
         write: impl Future<Output = Result<T, E>>,
         lost: impl FnOnce() -> E,
     ) -> Result<T, E> {
+        self.write_some(kind, write, lost, |_| true).await
+    }
+
+    /// The same, where a success may have changed nothing: `changed` says so, and then nobody has to look.
+    async fn write_some<T, E>(
+        &self,
+        kind: &'static str,
+        write: impl Future<Output = Result<T, E>>,
+        lost: impl FnOnce() -> E,
+        changed: impl FnOnce(&T) -> bool,
+    ) -> Result<T, E> {
         self.turn().await;
         match self.fate(kind) {
-            None => finish(write),
+            None => {
+                let written = self.wait(write).await?;
+                if changed(&written) {
+                    self.changed();
+                }
+                Ok(written)
+            }
             Some((Fault::Failed, after)) => {
+                self.changed();
                 self.strike(after).await;
                 Err(lost())
             }
             Some((Fault::Persisted, after)) => {
                 // Only a success is lost: what was refused did not happen.
-                finish(write)?;
+                self.wait(write).await?;
+                self.changed();
                 self.strike(after).await;
                 Err(lost())
             }
@@ -158,7 +245,7 @@ impl Plan {
     /// A look: lets others come in between, then `read` happens.
     pub async fn read<T>(&self, read: impl Future<Output = T>) -> T {
         self.turn().await;
-        finish(read)
+        self.wait(read).await
     }
 
     /// Whether the next call of a registry reaches it.
@@ -184,19 +271,18 @@ impl Plan {
         let mut state = self.state();
         let number = state.writes.len();
         state.writes.push(kind);
-        state.changes += 1;
         state.faults.get(&number).copied()
     }
 
     async fn strike(&self, after: After) {
         if after == After::Died {
-            self.state().dead = true;
+            self.end(after);
             pending::<()>().await;
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -205,26 +291,20 @@ fn injected(doing: &str) -> PortError {
 }
 
 /// A store whose writes fail as planned.
-#[derive(Debug)]
-pub struct FaultyStore<S> {
-    inner: S,
+pub struct FaultyStore {
+    inner: Arc<dyn Store>,
     plan: Arc<Plan>,
 }
 
-impl<S> FaultyStore<S> {
+impl FaultyStore {
     /// Wraps `inner`.
-    pub const fn new(inner: S, plan: Arc<Plan>) -> Self {
+    pub const fn new(inner: Arc<dyn Store>, plan: Arc<Plan>) -> Self {
         Self { inner, plan }
-    }
-
-    /// The store behind.
-    pub const fn inner(&self) -> &S {
-        &self.inner
     }
 }
 
 #[async_trait]
-impl<S: Store> Store for FaultyStore<S> {
+impl Store for FaultyStore {
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         let command_id = append.command_id.clone();
         let entries = append.entries.iter();
@@ -247,7 +327,9 @@ impl<S: Store> Store for FaultyStore<S> {
     async fn execute(&self, statements: Vec<Statement>) -> Result<Vec<u64>, PortError> {
         let lost = || injected("changing operational state");
         let write = self.inner.execute(statements);
-        self.plan.write("operational", write, lost).await
+        let some = |changed: &Vec<u64>| changed.iter().any(|rows| *rows > 0);
+        let write = self.plan.write_some("operational", write, lost, some);
+        write.await
     }
 
     async fn appended(&self, command_id: &CommandId) -> Result<Option<Appended>, PortError> {
@@ -290,27 +372,30 @@ impl<S: Store> Store for FaultyStore<S> {
         self.inner.committed()
     }
 
+    fn is_of_other_version(&self) -> bool {
+        self.inner.is_of_other_version()
+    }
+
     fn is_shared(&self) -> bool {
         self.inner.is_shared()
     }
 }
 
 /// Blobs whose writes fail as planned.
-#[derive(Debug)]
-pub struct FaultyBlobs<B> {
-    inner: B,
+pub struct FaultyBlobs {
+    inner: Arc<dyn Blobs>,
     plan: Arc<Plan>,
 }
 
-impl<B> FaultyBlobs<B> {
+impl FaultyBlobs {
     /// Wraps `inner`.
-    pub const fn new(inner: B, plan: Arc<Plan>) -> Self {
+    pub const fn new(inner: Arc<dyn Blobs>, plan: Arc<Plan>) -> Self {
         Self { inner, plan }
     }
 }
 
 #[async_trait]
-impl<B: Blobs> Blobs for FaultyBlobs<B> {
+impl Blobs for FaultyBlobs {
     async fn put(&self, bytes: Vec<u8>) -> Result<Digest, PortError> {
         let lost = || injected("storing a blob");
         self.plan.write("blob", self.inner.put(bytes), lost).await
@@ -351,13 +436,14 @@ impl<A: Anchor> Anchor for FaultyAnchor<A> {
     }
 
     async fn replace(&self, seen: Option<&Held>, checkpoint: &[u8]) -> Result<Held, AnchorError> {
+        self.plan.changed();
         let Some((fault, after)) = self.plan.fate("anchor") else {
             return self.inner.replace(seen, checkpoint).await;
         };
         if fault == Fault::Persisted {
             self.inner.replace(seen, checkpoint).await?;
         }
-        self.plan.state().dead |= after == After::Died;
+        self.plan.end(after);
         Err(injected("writing the anchor").into())
     }
 }

@@ -27,10 +27,11 @@ use lumos_engine::{
 };
 use lumos_evidence::scan::{Inspection, Limits};
 use lumos_ledger::{NoteSigner, VerifierKey};
-use lumos_store::{DirBlobs, FileAnchor, SqliteStore};
+use lumos_store::FileAnchor;
 
 use crate::{
     fault::{FaultyAnchor, FaultyBlobs, FaultyStore},
+    ground::Opened,
     house,
     registry::FaultyRegistry,
     world::Outside,
@@ -150,19 +151,19 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts on what lies in the world's folder.
-    pub(crate) async fn start(outside: Outside) -> Result<Self> {
+    /// Starts on what lies in the world's folder, as `holder`, a name that no process before it had.
+    pub(crate) async fn start(outside: Outside, holder: String) -> Result<Self> {
         let data = outside.data();
         let plan = || Arc::clone(&outside.plan);
-        let schema = lumos_engine::schema();
-        let store = SqliteStore::open(&data, &schema).context("opening the ledger")?;
+        let opened = Opened::open(&outside.ground, &data);
+        let opened = plan().wait(opened).await?;
         ensure!(
-            !plan().read(store.needs_rebuild()).await?,
+            !plan().read(opened.needs_rebuild()).await?,
             "nothing rebuilt anything, yet a rebuild is unfinished"
         );
         let ports = Ports {
-            store: Arc::new(FaultyStore::new(store, plan())),
-            blobs: Arc::new(FaultyBlobs::new(DirBlobs::open(&data)?, plan())),
+            store: Arc::new(FaultyStore::new(opened.store(), plan())),
+            blobs: Arc::new(FaultyBlobs::new(opened.blobs(&data)?, plan())),
             clock: Arc::clone(&outside.clock) as _,
             entropy: Arc::clone(&outside.entropy) as _,
             key: house::key(),
@@ -178,7 +179,8 @@ impl Process {
         let ring = KeyRing::open(Arc::clone(&store), clock, places, house::ORIGIN).await?;
         let ring = Arc::new(ring);
         let first = ring.first().clone();
-        let notary = Notary::start(store, Arc::new(anchor), ring, house::ORIGIN, None).await?;
+        let turn = opened.turn(&store, &ports.clock, holder).await?;
+        let notary = Notary::start(store, Arc::new(anchor), ring, house::ORIGIN, turn).await?;
         let door = Door::open(ports, house::ORIGIN).await?;
         if size == 0 {
             house::found(&door).await?;
@@ -215,12 +217,18 @@ impl Process {
     /// One turn of an agent; `fresh` when it begins, or begins again after a failure.
     pub(crate) async fn follow(&self, agent: usize, fresh: bool) -> Result<()> {
         let follower = &self.followers[agent];
-        if fresh {
+        if fresh && !self.door.ports().store.is_shared() {
             follower.take_over().await?;
         }
         let due = follower.due(AT_ONCE).await?;
-        let worked = join_all(due.into_iter().map(|entry| follower.work(entry))).await;
-        Ok(worked.into_iter().collect::<Result<_, _>>()?)
+        let worked = join_all(due.iter().map(|taken| follower.work(*taken))).await;
+        let worked: Result<(), PortError> = worked.into_iter().collect();
+        if worked.is_err() {
+            for taken in due {
+                follower.give_back(taken).await;
+            }
+        }
+        Ok(worked?)
     }
 
     /// One poll of the registry.

@@ -14,12 +14,13 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::{
-    Plan, Story,
+    Ground, Plan, Story,
     entropy::{Numbers, Seeded, SimClock},
     process::Process,
     registry::Moves,
     story::{self, Came},
     wait::finish,
+    wire::Wire,
 };
 
 /// How often a world may stand still, waiting for its clock, before its story counts as stuck.
@@ -33,6 +34,7 @@ const MORNING: &str = "2026-03-01T09:00:00Z";
 #[derive(Clone)]
 pub(crate) struct Outside {
     folder: Arc<TempDir>,
+    pub(crate) ground: Ground,
     pub(crate) plan: Arc<Plan>,
     pub(crate) clock: Arc<SimClock>,
     pub(crate) entropy: Arc<Seeded>,
@@ -62,11 +64,14 @@ impl Outside {
 /// A world with its story.
 pub struct World {
     pub(crate) outside: Outside,
+    /// What it is on, past the wire: as whoever looks from elsewhere finds it.
+    pub(crate) ground: Ground,
     pub(crate) published: Vec<Arc<[u8]>>,
     numbers: Option<Numbers>,
     /// How often LUMOS was started.
     pub starts: usize,
-    // Last, so that it ends last: the store's readers and the disk work on its threads.
+    _wire: Option<Wire>,
+    // Last, so that it ends last: the store's readers, the wire and the disk work on its threads.
     runtime: Runtime,
 }
 
@@ -127,6 +132,14 @@ impl World {
     /// # Errors
     /// When there is no disk to put it on.
     pub fn with(story: Story, plan: Plan, seed: Option<u64>) -> Result<Self> {
+        Self::on(Ground::Folder, story, plan, seed)
+    }
+
+    /// The same, on other ground. A database is reached over a wire that the plan can cut.
+    ///
+    /// # Errors
+    /// When there is no disk to put it on, or no wire to the database.
+    pub fn on(ground: Ground, story: Story, plan: Plan, seed: Option<u64>) -> Result<Self> {
         let morning: Timestamp = MORNING.parse()?;
         let shared = Path::new("/dev/shm");
         // Processes end here, machines do not: what memory holds is enough.
@@ -135,21 +148,34 @@ impl World {
         } else {
             tempfile::tempdir()
         };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .context("starting the threads for disk work")?;
+        let plan = Arc::new(plan);
+        let (under, wire) = match &ground {
+            Ground::Folder => (Ground::Folder, None),
+            Ground::Database(settings) => {
+                let _entered = runtime.enter();
+                let (wire, settings) = Wire::to(settings, Arc::clone(&plan))?;
+                (Ground::Database(settings), Some(wire))
+            }
+        };
         let outside = Outside {
             folder: Arc::new(folder.context("making a world's folder")?),
-            plan: Arc::new(plan),
+            ground: under,
+            plan,
             clock: Arc::new(SimClock::new(morning)),
             entropy: Arc::new(Seeded::new(seed.unwrap_or(0))),
             moves: Moves::default(),
             story: Arc::new(Mutex::new(story)),
         };
         std::fs::create_dir_all(outside.models().join("triage"))?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .build()
-            .context("starting the threads for disk work")?;
         Ok(Self {
             outside,
+            ground,
+            _wire: wire,
             published: Vec::new(),
             numbers: seed.map(Numbers::new),
             starts: 0,
@@ -198,7 +224,8 @@ impl World {
 
     fn start(&self) -> Option<Process> {
         let plan = &self.outside.plan;
-        let mut starting = Box::pin(Process::start(self.outside.clone()));
+        let holder = format!("process {}", self.starts);
+        let mut starting = Box::pin(Process::start(self.outside.clone(), holder));
         let mut context = Context::from_waker(Waker::noop());
         loop {
             match starting.as_mut().poll(&mut context) {
@@ -294,10 +321,14 @@ impl World {
     /// story is told.
     fn wait(&self, process: &Process) -> Result<bool> {
         let store = &process.door.ports().store;
-        let sql = "SELECT MIN(due_us) FROM jobs WHERE state = 'waiting'";
+        // What a process that ended had taken is due when its lease runs out, where nobody takes it over before.
+        let sql = "SELECT MIN(CASE state WHEN 'taken' THEN lease_us ELSE due_us END) FROM jobs
+                   WHERE state IN ('waiting', 'taken')";
         let rows = finish(store.query(sql, Vec::new()))?;
         let due = rows.first().and_then(|row| row.time(0));
-        if due.is_none() && self.outside.story().is_told() {
+        let signed = process.notary.published().borrow().size;
+        let all = signed == finish(store.frontier())?.size();
+        if due.is_none() && all && self.outside.story().is_told() {
             return Ok(false);
         }
         let later = self.outside.clock.now() + SignedDuration::from_secs(1);

@@ -16,6 +16,7 @@ mod rows;
 mod safety;
 mod snapshot;
 mod value;
+mod version;
 
 use std::{sync::Arc, time::Duration};
 
@@ -41,6 +42,7 @@ use connect::{Address, Use};
 use failure::Failure;
 pub use safety::Hazard;
 pub(crate) use safety::listed;
+use version::Tables;
 
 /// Queries that run at once; the server has its own limit over all replicas.
 const READERS: usize = 8;
@@ -58,6 +60,7 @@ pub struct PostgresStore {
     changes: Pool,
     jobs: mpsc::Sender<Job>,
     committed: watch::Receiver<u64>,
+    tables: Arc<Tables>,
     /// What appends and what looks for the appends of others; they end with the store.
     _tasks: JoinSet<()>,
 }
@@ -84,6 +87,7 @@ impl PostgresStore {
             }
         }
         let frontier = head::check(&client).await?;
+        let tables = Arc::new(Tables::default());
         let (readers, changes) = (
             address.pool(Use::Read, READERS)?,
             address.pool(Use::Change, CHANGES)?,
@@ -96,18 +100,26 @@ impl PostgresStore {
             settings.accept_loss,
             frontier,
             Arc::clone(&announce),
+            Arc::clone(&tables),
         );
         let mut tasks = JoinSet::new();
         tasks.spawn(appender.run(waiting));
-        tasks.spawn(follow(readers.clone(), announce));
+        tasks.spawn(follow(readers.clone(), announce, Arc::clone(&tables)));
         Ok(Self {
             address,
             readers,
             changes,
             jobs,
             committed,
+            tables,
             _tasks: tasks,
         })
+    }
+
+    /// Says by which views this process writes and reads the tables beside the ledger. Once somebody has made them anew
+    /// by others, it appends no more.
+    pub fn is_read_by(&self, views: &str) {
+        self.tables.are_read_by(views);
     }
 
     /// The blobs in the same database.
@@ -150,9 +162,10 @@ impl PostgresStore {
 }
 
 /// Announces what other replicas commit, until the store is dropped.
-async fn follow(readers: Pool, committed: Arc<watch::Sender<u64>>) {
+async fn follow(readers: Pool, committed: Arc<watch::Sender<u64>>, tables: Arc<Tables>) {
     let look = async || -> Result<u64, Failure> {
         let client = readers.get().await?;
+        tables.look(&client).await?;
         Ok(head::load(&client).await?.size())
     };
     loop {
@@ -284,6 +297,10 @@ impl Store for PostgresStore {
 
     fn committed(&self) -> watch::Receiver<u64> {
         self.committed.clone()
+    }
+
+    fn is_of_other_version(&self) -> bool {
+        self.tables.are_of_other_version()
     }
 
     fn is_shared(&self) -> bool {

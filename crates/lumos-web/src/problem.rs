@@ -125,7 +125,7 @@ impl From<DoorError> for Problem {
             DoorError::Busy | DoorError::KeyLost => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, code, error.to_string())
             }
-            DoorError::ReadOnly(_) => {
+            DoorError::ReadOnly(_) | DoorError::OtherVersion => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, code, error.to_string())
             }
             DoorError::Entry(_) | DoorError::TooWide => {

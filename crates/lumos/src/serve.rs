@@ -266,6 +266,7 @@ impl Base {
         let same = same_keys::check(&*store, &ports.key, &keys.statements, storage.replicas());
         same.await?;
         let found_by = views::lookups::are_made_with(&*store, &ports.key).await?;
+        storage.is_read_by(&views::lookups::made_by(&ports.key));
         let restored = storage.needs_rebuild().await?;
         if restored {
             // Before the mark goes that says so.
@@ -465,8 +466,11 @@ async fn rebuild(storage: &Storage, ports: &Ports) -> Result<()> {
     }
     let facts = views::facts(ports).await?;
     views::lookups::forget(store).await?;
+    let made_by = views::lookups::made_by(&ports.key);
     storage
-        .rebuild(views::TABLES, |entry| views::meaning(entry, &facts))
+        .rebuild(views::TABLES, &made_by, |entry| {
+            views::meaning(entry, &facts)
+        })
         .await?;
     Ok(views::lookups::note(store, &ports.key).await?)
 }

@@ -183,18 +183,28 @@ impl Storage {
         }
     }
 
-    /// Empties `tables` and makes them anew from what each entry means.
+    /// Says by which views this process writes and reads the tables beside the ledger.
+    pub(crate) fn is_read_by(&self, views: &str) {
+        match self {
+            // Nobody else writes to it meanwhile.
+            Self::Sqlite(_) => {}
+            Self::Postgres { store, .. } => store.is_read_by(views),
+        }
+    }
+
+    /// Empties `tables` and makes them anew from what each entry means; `views` names what says so.
     ///
     /// # Errors
     /// When a statement is refused or the database fails.
     pub(crate) async fn rebuild(
         &self,
         tables: &[&str],
+        views: &str,
         meaning: impl FnMut(&StoredEntry) -> Vec<Statement> + Send,
     ) -> Result<(), PortError> {
         match self {
             Self::Sqlite(store) => store.rebuild(tables, meaning).await,
-            Self::Postgres { store, .. } => store.rebuild(tables, meaning).await,
+            Self::Postgres { store, .. } => store.rebuild(tables, views, meaning).await,
         }
     }
 }

@@ -45,7 +45,7 @@ pub async fn fire_due(door: &Door) -> Result<(), PortError> {
         let caller = Caller::new(Actor::Clock);
         match door.submit(Request::new(caller, id, command)).await {
             Ok(_) | Err(DoorError::Refused(_)) => {}
-            Err(DoorError::Busy | DoorError::ReadOnly(_)) => continue,
+            Err(DoorError::Busy | DoorError::ReadOnly(_) | DoorError::OtherVersion) => continue,
             Err(DoorError::Store(failed)) => return Err(failed),
             Err(error) => {
                 tracing::warn!(stream = %timer.stream, problem = %error, "a timer led to nothing");

@@ -18,6 +18,12 @@ fn mark(key: &ServerKey) -> String {
     key.of(&["check", VERSION])
 }
 
+/// What made the tables, as the store notes it: this version's views, with `key`.
+#[must_use]
+pub fn made_by(key: &ServerKey) -> String {
+    mark(key)
+}
+
 /// Whether the lookups were made with `key`, to the end.
 ///
 /// # Errors

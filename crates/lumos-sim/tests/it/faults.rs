@@ -11,14 +11,14 @@ use tokio::runtime::Runtime;
 
 const SCHEMA: &[&str] = &["CREATE TABLE IF NOT EXISTS leases (name TEXT NOT NULL PRIMARY KEY)"];
 
-fn store(faults: &[(usize, Fault)]) -> (Runtime, TempDir, FaultyStore<SqliteStore>) {
+fn store(faults: &[(usize, Fault)]) -> (Runtime, TempDir, FaultyStore) {
     let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let faults = faults
         .iter()
         .map(|(n, fault)| (*n, *fault, After::Returned));
     let inner = SqliteStore::open(dir.path(), SCHEMA).unwrap();
-    let store = FaultyStore::new(inner, Arc::new(Plan::new(faults)));
+    let store = FaultyStore::new(Arc::new(inner), Arc::new(Plan::new(faults)));
     (runtime, dir, store)
 }
 

@@ -21,6 +21,7 @@ use super::{
     plan::Verdict,
     rows::{self, Columns},
     safety,
+    version::Tables,
 };
 use crate::{OpenError, ready::Ready};
 
@@ -70,6 +71,7 @@ pub(super) struct Appender {
     /// Whether a commit was sent and never answered.
     unknown: bool,
     committed: Arc<watch::Sender<u64>>,
+    tables: Arc<Tables>,
 }
 
 impl Appender {
@@ -78,6 +80,7 @@ impl Appender {
         accept_loss: bool,
         seen: Frontier,
         committed: Arc<watch::Sender<u64>>,
+        tables: Arc<Tables>,
     ) -> Self {
         Self {
             address,
@@ -88,6 +91,7 @@ impl Appender {
             seen,
             unknown: false,
             committed,
+            tables,
         }
     }
 
@@ -175,8 +179,15 @@ impl Appender {
             Care::Hope if !self.unknown => Commands::OnDoubt,
             _ => Commands::All,
         };
-        let mut ledger =
-            look::lock(client, batch, commands, &mut self.remembered, &self.seen).await?;
+        let mut ledger = look::lock(
+            client,
+            batch,
+            commands,
+            &self.tables,
+            &mut self.remembered,
+            &self.seen,
+        )
+        .await?;
         self.compare(&ledger.frontier)?;
         let before = ledger.frontier.size();
         let (mut answers, mut writes) = (Vec::with_capacity(batch.len()), Vec::new());
@@ -243,8 +254,8 @@ impl Appender {
                 Ok(())
             }
             Err(failure) => {
-                // Answered is known: it did not happen.
-                self.unknown = matches!(failure, Failure::Unreachable(_));
+                // Answered is known: it did not happen. A server that ended meanwhile answers nothing of the kind.
+                self.unknown = failure.is_of_ending();
                 Err(failure)
             }
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use deadpool_postgres::PoolError;
 use lumos_engine::ports::{AppendError, PortError};
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{Severity, SqlState};
 
 use crate::OpenError;
 
@@ -72,6 +72,15 @@ impl Failure {
         }
     }
 
+    /// Whether it says that the server or the connection ended, and nothing of what became of the work.
+    pub(super) fn is_of_ending(&self) -> bool {
+        match self {
+            Self::Unreachable(_) => true,
+            Self::Refused { code, .. } => code.code().starts_with("57P"),
+            _ => false,
+        }
+    }
+
     /// Whether the same work may go through on a new connection: nothing is wrong with it or with what is stored.
     pub(super) fn may_pass(&self) -> bool {
         match self {
@@ -110,6 +119,10 @@ impl Failure {
 impl From<tokio_postgres::Error> for Failure {
     fn from(error: tokio_postgres::Error) -> Self {
         match error.as_db_error() {
+            // The server ends with these words, and what it was doing may be found done when it starts again.
+            Some(answer) if answer.parsed_severity() == Some(Severity::Panic) => {
+                Self::Unreachable(words(&error))
+            }
             Some(answer) => Self::Refused {
                 code: answer.code().clone(),
                 message: answer.message().to_owned(),

@@ -13,14 +13,13 @@ use super::{
     head, landed,
     pipeline::{Sent, in_order},
     plan::Ledger,
+    version::{self, Said, Tables},
 };
 use crate::ready::Ready;
 
-/// Whether the tables beside the ledger are being made anew, the versions of streams, and where commands landed that were
-/// done before.
+/// The versions of streams, and where commands landed that were done before.
 const LOOK: &str = "
-    SELECT 'rebuild', key, 0::bigint, 0::bigint FROM meta WHERE key = 'rebuild' UNION ALL
-    SELECT 'stream', stream, version, 0 FROM streams WHERE stream = ANY($1) UNION ALL
+    SELECT 'stream', stream, version, 0::bigint FROM streams WHERE stream = ANY($1) UNION ALL
     SELECT 'command', command_id, first, count FROM commands WHERE command_id = ANY($2)";
 
 /// Streams that are remembered at most.
@@ -60,6 +59,7 @@ pub(super) async fn lock(
     client: &ClientWrapper,
     batch: &[Ready],
     commands: Commands,
+    tables: &Tables,
     remembered: &mut Remembered,
     seen: &Frontier,
 ) -> Result<Ledger, Failure> {
@@ -76,22 +76,26 @@ pub(super) async fn lock(
     };
     let begin = client.prepare_cached("BEGIN").await?;
     let lock = client.prepare_cached(head::LOCK).await?;
+    let version = client.prepare_cached(version::SQL).await?;
     let look = client.prepare_cached(LOOK).await?;
     let params: &[&(dyn ToSql + Sync)] = &[&streams, &ids];
     let sent = vec![
         ask(client, &begin, &[]),
         ask(client, &lock, &[]),
+        ask(client, &version, &[]),
         ask(client, &look, params),
     ];
     let answers: Result<Vec<Vec<Row>>, Failure> = in_order(sent).await.into_iter().collect();
-    let [_, head, looked] = &answers?[..] else {
+    let [_, head, said, looked] = &answers?[..] else {
         return Err(Failure::Stopped);
     };
+    let said = Said::read(said)?;
     let mut ledger = Ledger {
         frontier: head::frontier(head)?,
         versions: HashMap::new(),
         landed: HashMap::new(),
-        rebuilding: false,
+        rebuilding: said.rebuilding,
+        other_version: tables.compare(&said),
     };
     read(&mut ledger, looked)?;
     remembered.others = ledger.frontier.size() != seen.size();
@@ -132,10 +136,9 @@ fn read(ledger: &mut Ledger, rows: &[Row]) -> Result<(), Failure> {
             "stream" => {
                 ledger.versions.insert(name, count(row.try_get(2)?)?);
             }
-            "command" => {
+            _ => {
                 ledger.landed.insert(name, landed(row, 2)?);
             }
-            _ => ledger.rebuilding = true,
         }
     }
     Ok(())

@@ -44,7 +44,7 @@ pub(super) async fn is_current(client: &ClientWrapper, schema: &[&str]) -> Resul
     Ok(done.version == known && all)
 }
 
-fn known_version() -> i64 {
+pub(super) fn known_version() -> i64 {
     i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
 }
 

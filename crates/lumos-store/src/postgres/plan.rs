@@ -17,6 +17,8 @@ pub(super) struct Ledger {
     /// Of every command of the batch that was done before.
     pub(super) landed: HashMap<String, Appended>,
     pub(super) rebuilding: bool,
+    /// Whether another version changed the tables.
+    pub(super) other_version: bool,
 }
 
 /// What is to be done about an append.
@@ -38,6 +40,9 @@ impl Ledger {
         }
         if let Err(conflict) = self.fits(append) {
             return Verdict::Refused(conflict.into());
+        }
+        if self.other_version {
+            return Verdict::Refused(AppendError::OtherVersion.into());
         }
         if self.rebuilding {
             return Verdict::Refused(Failure::refused(

@@ -19,7 +19,8 @@ const CHUNK: u32 = 512;
 const LOCK: i64 = 0x6c75_6d6f_735f_7262;
 
 impl PostgresStore {
-    /// Empties `tables`, in this order, and runs over every entry what `meaning` says it means. While it runs nothing
+    /// Empties `tables`, in this order, and runs over every entry what `meaning` says it means; `views` names what says
+    /// so, and replicas that others made their tables for append no more. While it runs nothing
     /// is appended by any replica; when it is cut short, nothing is until one has run to its end, so that no decision
     /// is taken from half a table ([`Self::needs_rebuild`]).
     ///
@@ -29,6 +30,7 @@ impl PostgresStore {
     pub async fn rebuild(
         &self,
         tables: &[&str],
+        views: &str,
         mut meaning: impl FnMut(&StoredEntry) -> Vec<Statement> + Send,
     ) -> Result<(), PortError> {
         if let Some(name) = tables.iter().find(|name| !may_be_wiped(name)) {
@@ -50,7 +52,9 @@ impl PostgresStore {
                 .collect();
             replay(&client, &meant).await.map_err(failed)?;
         }
-        finish(&client).await.map_err(failed)
+        finish(&client, views).await.map_err(failed)?;
+        self.tables.are_read_by(views);
+        Ok(())
     }
 
     /// Whether a rebuild was cut short: nothing can be appended until one has run to its end.
@@ -100,10 +104,14 @@ async fn replay(client: &ClientWrapper, entries: &[(i64, Vec<Statement>)]) -> Re
     Ok(client.batch_execute("COMMIT").await?)
 }
 
-async fn finish(client: &ClientWrapper) -> Result<(), Failure> {
-    client
-        .batch_execute("DELETE FROM meta WHERE key = 'rebuild'")
-        .await?;
+/// The role of a replica may not change what stands in `meta`, only make and remove the marks of a rebuild.
+async fn finish(client: &ClientWrapper, views: &str) -> Result<(), Failure> {
+    client.batch_execute("BEGIN").await?;
+    let marks = "DELETE FROM meta WHERE key IN ('rebuild', 'views')";
+    client.batch_execute(marks).await?;
+    let made = "INSERT INTO meta (key, value) VALUES ('views', $1)";
+    client.execute(made, &[&views]).await?;
+    client.batch_execute("COMMIT").await?;
     client
         .execute("SELECT pg_advisory_unlock($1)", &[&LOCK])
         .await?;

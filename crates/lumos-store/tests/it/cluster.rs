@@ -20,6 +20,8 @@ pub(crate) struct Cluster {
     bin: PathBuf,
     port: u16,
     databases: AtomicU32,
+    /// What its server finds in its environment.
+    env: Vec<(&'static str, PathBuf)>,
 }
 
 impl Cluster {
@@ -30,21 +32,41 @@ impl Cluster {
 
     /// The same, with lines of its own in `postgresql.conf`.
     pub(crate) fn start_with(settings: &str) -> Option<Self> {
+        Self::start_in(tempfile::tempdir().unwrap(), settings, Vec::new())
+    }
+
+    /// The same, in memory where that is a folder: for tests in which processes end and the machine does not.
+    pub(crate) fn start_in_memory() -> Option<Self> {
+        let memory = Path::new("/dev/shm");
+        let dir = if memory.is_dir() {
+            tempfile::tempdir_in(memory)
+        } else {
+            tempfile::tempdir()
+        };
+        Self::start_in(dir.unwrap(), "", Vec::new())
+    }
+
+    /// The same, and the server finds this in its environment.
+    pub(crate) fn start_on(env: impl Into<Vec<(&'static str, PathBuf)>>) -> Option<Self> {
+        Self::start_in(tempfile::tempdir().unwrap(), "", env.into())
+    }
+
+    fn start_in(dir: TempDir, settings: &str, env: Vec<(&'static str, PathBuf)>) -> Option<Self> {
         let Some(bin) = bin() else {
             println!("skipped: no PostgreSQL; run cargo xtask peers postgresql");
             return None;
         };
-        let dir = tempfile::tempdir().unwrap();
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o777)).unwrap();
         let cluster = Self {
             dir,
             bin,
             port: free_port(),
             databases: AtomicU32::new(0),
+            env,
         };
         let data = cluster.data();
         let args = ["--auth=trust", "--username=lumos", "--encoding=UTF8"];
-        let rest = ["--locale=C", "--no-sync", "--pgdata"];
+        let rest = ["--locale=C", "--data-checksums", "--no-sync", "--pgdata"];
         cluster.run("initdb", |c| c.args(args).args(rest).arg(&data));
         let conf = data.join("lumos.conf");
         let text = format!(
@@ -68,6 +90,7 @@ impl Cluster {
             bin: self.bin.clone(),
             port: free_port(),
             databases: AtomicU32::new(0),
+            env: Vec::new(),
         };
         let (data, from) = (standby.data(), self.url("lumos", "postgres"));
         let copied = standby.run("pg_basebackup", |c| {
@@ -122,7 +145,8 @@ impl Cluster {
         let (data, log) = (self.data(), self.dir.path().join("log"));
         let done = self.run("pg_ctl", |c| {
             c.args(["--wait", "--silent", "start", "--pgdata"]);
-            c.arg(&data).arg("--log").arg(&log)
+            let env = self.env.iter().map(|(name, value)| (*name, value));
+            c.arg(&data).arg("--log").arg(&log).envs(env)
         });
         assert!(
             done,
@@ -133,18 +157,48 @@ impl Cluster {
 
     /// Stops the server in order and starts it with what its settings say now.
     pub(crate) fn restart(&self) {
+        self.stopped(|| ());
+    }
+
+    /// Stops the server in order, does something to its files, and starts it.
+    pub(crate) fn stopped(&self, meanwhile: impl FnOnce()) {
+        self.stop();
+        meanwhile();
+        self.up();
+    }
+
+    fn stop(&self) {
         let data = self.data();
         let stopped = self.run("pg_ctl", |c| {
             c.args(["--silent", "--mode=fast", "stop", "--pgdata"])
                 .arg(&data)
         });
         assert!(stopped);
+    }
+
+    /// Stops the server and says whether every page of it has its checksum.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.stop();
+        let data = self.data();
+        let sound = self.run("pg_checksums", |c| {
+            c.args(["--check", "--pgdata"]).arg(&data)
+        });
         self.up();
+        sound
+    }
+
+    /// The file that a table is kept in.
+    pub(crate) fn file_of(&self, database: &str, table: &str) -> PathBuf {
+        let asked = format!("SELECT pg_relation_filepath('{table}')");
+        self.data().join(self.sql(database, &asked))
     }
 
     /// Kills every process of the server at once, as a power cut would: nothing is written any more.
     pub(crate) fn kill(&self) {
-        let pid = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap();
+        // One that ended by itself left no such file.
+        let Ok(pid) = std::fs::read_to_string(self.data().join("postmaster.pid")) else {
+            return;
+        };
         let pid = pid.lines().next().unwrap().to_owned();
         let children = output(command("pgrep").args(["-P", &pid]));
         let children = String::from_utf8(children.stdout).unwrap();
@@ -176,6 +230,14 @@ impl Cluster {
 
     /// Runs SQL in a database, as the superuser.
     pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
+        let answer = self.try_sql(database, sql);
+        answer
+            .map_err(|problem| format!("{sql}: {problem}"))
+            .unwrap()
+    }
+
+    /// The same, where it may fail: then with the server's words.
+    pub(crate) fn try_sql(&self, database: &str, sql: &str) -> Result<String, String> {
         let mut psql = command(self.bin.join("psql"));
         let port = self.port.to_string();
         psql.args([
@@ -190,9 +252,30 @@ impl Cluster {
         ]);
         psql.args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-c", sql]);
         let answer = output(&mut psql);
-        let problem = String::from_utf8_lossy(&answer.stderr);
-        assert!(answer.status.success(), "{sql}: {problem}");
-        String::from_utf8(answer.stdout).unwrap().trim().to_owned()
+        if !answer.status.success() {
+            return Err(String::from_utf8_lossy(&answer.stderr).into_owned());
+        }
+        Ok(String::from_utf8(answer.stdout).unwrap().trim().to_owned())
+    }
+
+    /// Everything that stands in a database, as text.
+    pub(crate) fn dump(&self, database: &str) -> String {
+        let mut dump = command(self.bin.join("pg_dump"));
+        dump.args(["--dbname", &self.url("lumos", database)]);
+        let dumped = output(&mut dump);
+        assert!(dumped.status.success(), "{dumped:?}");
+        String::from_utf8(dumped.stdout).unwrap()
+    }
+
+    /// Runs what a dump says, in an empty database.
+    pub(crate) fn load(&self, database: &str, dump: &Path) {
+        let mut psql = command(self.bin.join("psql"));
+        psql.args(["-qX", "-v", "ON_ERROR_STOP=1", "--dbname"]);
+        psql.arg(self.url("lumos", database))
+            .arg("--file")
+            .arg(dump);
+        let loaded = output(&mut psql);
+        assert!(loaded.status.success(), "{loaded:?}");
     }
 
     /// Makes an empty database and says its name.

@@ -4,7 +4,7 @@
 use std::{
     io::{BufRead as _, BufReader},
     path::Path,
-    process::{Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
 };
 
 use lumos_engine::ports::Store;
@@ -22,10 +22,10 @@ const KILLS: u64 = 30;
 const CLIENTS: u64 = 8;
 
 /// Says to the process that is killed where to write: a directory, or the address of a database.
-const PLACE: &str = "LUMOS_TEST_STORE";
+pub(crate) const PLACE: &str = "LUMOS_TEST_STORE";
 
 /// What was answered: a command, its first entry, how many it has.
-type Answers = Vec<(String, u64, u64)>;
+pub(crate) type Answers = Vec<(String, u64, u64)>;
 
 /// When to kill, by the number of answers seen: the same in each run.
 struct Moments(u64);
@@ -86,7 +86,7 @@ async fn real_postgres_what_was_answered_survives_a_kill() {
     }
 }
 
-async fn all_is_there(store: &dyn Store, answered: &Answers) {
+pub(crate) async fn all_is_there(store: &dyn Store, answered: &Answers) {
     let size = check_whole(store).await;
     let logins = store
         .query("SELECT login FROM logins", vec![])
@@ -106,37 +106,55 @@ async fn all_is_there(store: &dyn Store, answered: &Answers) {
 /// Starts this test binary again as a writer, and kills it once it was answered `after` times. Returns
 /// every answer it got.
 fn write_and_kill(place: &str, after: u64) -> Answers {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the test needs a process that it may kill"
-    )]
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "crash::writes_until_killed", "--ignored"])
-        .arg("--nocapture")
-        .env(PLACE, place)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let output = BufReader::new(child.stdout.take().unwrap());
-    let mut answers = Vec::new();
-    for line in output.lines() {
-        let line = line.unwrap();
-        // Anything else is the test harness talking; a line cut by the kill has no end mark.
-        let words: Vec<_> = line.split(' ').collect();
-        if let ["answered", command, first, count, "."] = words[..] {
-            answers.push((
-                command.to_owned(),
-                first.parse().unwrap(),
-                count.parse().unwrap(),
-            ));
-            if answers.len() as u64 == after {
-                child.kill().unwrap();
-            }
-        }
-    }
-    let status = child.wait().unwrap();
+    let (answers, status) = writes(place).until(after);
     assert!(answers.len() as u64 >= after, "it ended early: {status}");
     answers
+}
+
+/// This test binary, as a process that writes to a place for ever.
+pub(crate) struct Writes {
+    pub(crate) command: Command,
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test needs a process that it may kill"
+)]
+pub(crate) fn writes(place: &str) -> Writes {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "crash::writes_until_killed", "--ignored"]);
+    command.arg("--nocapture").env(PLACE, place);
+    Writes { command }
+}
+
+impl Writes {
+    /// Runs it until something else ends it. Every answer it got, and how it ended.
+    pub(crate) fn until_it_ends(self) -> (Answers, ExitStatus) {
+        self.until(u64::MAX)
+    }
+
+    /// The same, and kills it once it was answered `after` times.
+    fn until(mut self, after: u64) -> (Answers, ExitStatus) {
+        let mut child = self.command.stdout(Stdio::piped()).spawn().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let mut answers = Vec::new();
+        for line in output.lines() {
+            let line = line.unwrap();
+            // Anything else is the test harness talking; a line cut by the kill has no end mark.
+            let words: Vec<_> = line.split(' ').collect();
+            if let ["answered", command, first, count, "."] = words[..] {
+                answers.push((
+                    command.to_owned(),
+                    first.parse().unwrap(),
+                    count.parse().unwrap(),
+                ));
+                if answers.len() as u64 == after {
+                    child.kill().unwrap();
+                }
+            }
+        }
+        (answers, child.wait().unwrap())
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -172,7 +190,7 @@ async fn write_for_ever(store: &dyn Store, client: u64) {
     }
 }
 
-fn env(name: &str) -> Option<String> {
+pub(crate) fn env(name: &str) -> Option<String> {
     #[expect(
         clippy::disallowed_methods,
         reason = "the caller of a long run says how long"

@@ -101,7 +101,7 @@ fn what_is_no_data_directory_is_refused() {
 }
 
 /// Fills the store until it has no room; returns the number of appends that were answered.
-async fn fill(store: &dyn Store) -> u64 {
+pub(crate) async fn fill(store: &dyn Store) -> u64 {
     for number in 0..10_000 {
         match store.append(large(number)).await {
             Ok(_) => {}
@@ -127,7 +127,7 @@ fn large(number: u64) -> lumos_engine::ports::Append {
 
 /// After the store was full at append `full`: nothing of it is there, and once there is room it goes
 /// through under its own command id.
-async fn recovers(store: &dyn Store, full: u64) {
+pub(crate) async fn recovers(store: &dyn Store, full: u64) {
     let refused = large(full);
     let command = id(&format!("c{full}"));
     assert_eq!(store.appended(&command).await.unwrap(), None);
@@ -198,7 +198,7 @@ impl Drop for SmallDisk {
 #[tokio::test]
 async fn a_full_disk_recovers() {
     let Some(disk) = SmallDisk::mount() else {
-        println!("a small disk cannot be mounted here: not tested on a full one");
+        println!("skipped: a small disk can be mounted only by root");
         return;
     };
     let ballast = disk.0.path().join("ballast");

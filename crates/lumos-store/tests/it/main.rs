@@ -7,6 +7,8 @@
     reason = "all of it is test; clippy knows that only of functions marked as one"
 )]
 
+mod broken_disk;
+mod broken_server;
 mod clock;
 #[expect(dead_code, reason = "the tests of the whole server fail over")]
 mod cluster;
@@ -22,5 +24,6 @@ mod replicas;
 mod signers;
 mod snapshot;
 mod start;
+mod versions;
 mod views;
 mod world;

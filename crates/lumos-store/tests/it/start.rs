@@ -174,7 +174,7 @@ async fn real_the_role_of_a_replica_only_adds() {
             params: vec![Value::Index, entry_stream(entry).into()],
         }]
     };
-    store.rebuild(&["seen"], meaning).await.unwrap();
+    store.rebuild(&["seen"], "1", meaning).await.unwrap();
     assert_eq!(check_whole(&store).await, 2);
 
     cannot_rewrite(&store).await;
@@ -236,7 +236,7 @@ async fn real_a_rebuild_that_is_cut_short_stops_every_replica() {
             params: vec![Value::Index],
         }]
     };
-    one.rebuild(&["seen"], broken).await.unwrap_err();
+    one.rebuild(&["seen"], "1", broken).await.unwrap_err();
     assert!(two.needs_rebuild().await.unwrap());
     let next = || append("c2", &[("org", 2)], &[]);
     assert!(matches!(
@@ -252,12 +252,12 @@ async fn real_a_rebuild_that_is_cut_short_stops_every_replica() {
             params: vec![Value::Index, entry_stream(entry).into()],
         }]
     };
-    two.rebuild(&["seen"], meaning).await.unwrap();
+    two.rebuild(&["seen"], "1", meaning).await.unwrap();
     assert!(!one.needs_rebuild().await.unwrap());
     one.append(next()).await.unwrap();
     assert_eq!(check_whole(&one).await, 2);
     for name in ["entries", "blobs", "pg_class", "a; DROP TABLE head", ""] {
-        one.rebuild(&[name], |_| vec![]).await.unwrap_err();
+        one.rebuild(&[name], "1", |_| vec![]).await.unwrap_err();
     }
 }
 

@@ -38,7 +38,11 @@ async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
             "the database does not answer",
         ));
     };
-    signed(&app, head?.size()).await?;
+    let size = head?.size();
+    if app.door.ports().store.is_of_other_version() {
+        return Err(DoorError::OtherVersion.into());
+    }
+    signed(&app, size).await?;
     if app.door.is_for_keys_only() {
         return Err(DoorError::KeyLost.into());
     }

@@ -55,6 +55,7 @@ mod settings;
 mod signature_lines;
 mod speed;
 mod timestamps;
+mod upgrade;
 mod verify;
 mod witness;
 mod world;

@@ -418,6 +418,11 @@ impl World {
         &self.server.as_ref().unwrap().vkey
     }
 
+    /// Takes over a password that somebody chose before.
+    pub(crate) fn knows(&mut self, login: &str, password: String) {
+        self.passwords.insert(login.to_owned(), password);
+    }
+
     /// The password of the person with a login.
     pub(crate) fn password(&self, login: &str) -> &str {
         &self.passwords[login]
