@@ -10,6 +10,7 @@
 mod agent_tokens;
 mod agents;
 mod anchors;
+mod answers;
 /// The model versions of the demo serve the tests as well.
 #[path = "../../src/commands/demo/artifacts.rs"]
 #[expect(dead_code, reason = "the demo has more versions to tell about")]

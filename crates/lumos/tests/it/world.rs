@@ -3,7 +3,6 @@
 
 use std::{
     collections::BTreeMap,
-    ffi::OsStr,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -13,15 +12,18 @@ use lumos_http::{Auth, Method, Secret};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
+    io::{AsyncBufReadExt as _, BufReader, Lines},
     process::{Child, ChildStdout, Command},
     time::timeout,
 };
 
+use command::words;
+pub(crate) use command::{Said, peer, program, run};
 pub(crate) use folder::copy;
 pub(crate) use person::{Answer, Person, answer, peer_at, promoted};
 
 mod beside;
+mod command;
 pub(crate) mod folder;
 mod person;
 
@@ -32,91 +34,6 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 const LOG: &str = "serve.log";
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/acme");
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "these tests are about programs that run"
-)]
-pub(crate) fn program(program: impl AsRef<OsStr>) -> Command {
-    let mut command = Command::new(program);
-    command.stdin(Stdio::null()).kill_on_drop(true);
-    command
-}
-
-/// A peer's folder in `target/peers`, or nothing and a line that says so.
-pub(crate) fn peer(name: &str, file: &str) -> Option<PathBuf> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "where the peers lie is set from outside"
-    )]
-    let peers = std::env::var_os("LUMOS_PEERS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers"),
-        PathBuf::from,
-    );
-    let folder = peers.join(name).canonicalize().ok();
-    let found = folder.filter(|folder| folder.join(file).exists());
-    if found.is_none() {
-        println!("skipped: {name} is not installed, run `cargo xtask peers`");
-    }
-    found
-}
-
-/// The words of a line as a shell would split it: 'these two' are one.
-fn words(line: &str) -> Vec<&str> {
-    let quoted = line.split('\'').enumerate();
-    let words = quoted.flat_map(|(n, part)| match n % 2 {
-        0 => part.split_whitespace().collect(),
-        _ => vec![part],
-    });
-    words.collect()
-}
-
-/// What a program said and how it ended.
-#[derive(Debug)]
-pub(crate) struct Said {
-    pub(crate) code: Option<i32>,
-    pub(crate) out: String,
-    pub(crate) err: String,
-}
-
-impl Said {
-    /// The JSON it printed.
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("{self:?}"))
-    }
-
-    /// Asserts the exit status and that it says `text` somewhere.
-    #[track_caller]
-    pub(crate) fn is(self, code: i32, text: &str) -> Self {
-        let said = self.out.contains(text) || self.err.contains(text);
-        assert!(
-            self.code == Some(code) && said,
-            "not {code} `{text}`: {self:#?}"
-        );
-        self
-    }
-}
-
-/// Runs a program to its end, with `input` on its standard input.
-pub(crate) async fn run(command: &mut Command, input: &str) -> Said {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    // A program that wants no input may have ended already.
-    drop(stdin.write_all(input.as_bytes()).await);
-    drop(stdin);
-    let output = timeout(PATIENCE, child.wait_with_output()).await;
-    let output = output.expect("the program ends in time").unwrap();
-    Said {
-        code: output.status.code(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
-}
 
 /// A server that runs.
 struct Server {
