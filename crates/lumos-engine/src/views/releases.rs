@@ -60,11 +60,19 @@ pub(super) fn project(
             }));
             rows
         }
-        (Stream::Release(id), Event::ReportRecorded(_)) => vec![state(id, "checked")],
+        // One that people are looking at stays under their eyes, whatever else is found out about it.
+        (Stream::Release(id), Event::ReportRecorded(_)) => vec![statement!(
+            "UPDATE releases SET state = 'checked'
+             WHERE model = $1 AND version = $2 AND state NOT IN ('in review', 'paused')",
+            id.model.as_str(),
+            id.version.as_str(),
+        )],
         (Stream::Release(id), Event::AcquisitionFailed(_)) => vec![state(id, "not fetched")],
         (Stream::Release(id), Event::ReleaseWithdrawn(_)) => vec![state(id, "withdrawn")],
         (Stream::Review(id), event) => match event {
-            Event::ReviewOpened(_) => vec![state(&id.release(), "in review")],
+            Event::ReviewOpened(_) | Event::ReviewRecordChanged(_) => {
+                vec![state(&id.release(), "in review")]
+            }
             Event::ReviewPaused(_) => vec![state(&id.release(), "paused")],
             Event::ReleaseApproved(_) => vec![state(&id.release(), "approved")],
             Event::ApprovalRevoked(_) => vec![state(&id.release(), "revoked")],

@@ -1,8 +1,13 @@
-//! The engine's views over a real store: what must be read to its end is.
+//! The engine's views over a real store: what must be read to its end is, and a release is where its entries say.
 
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use lumos_domain::{actor::Actor, event::Event, stream::Stream};
 use lumos_engine::{
+    key::ServerKey,
     ports::{Statement, Store as _},
-    views,
+    views::{self, Facts},
 };
 use lumos_store::SqliteStore;
 
@@ -69,4 +74,60 @@ async fn every_release_in_a_state_is_found() {
         .map(|n| n.to_string())
         .collect();
     assert_eq!(found, expected);
+}
+
+/// New evidence has a release checked again while people look at it: it must not be taken for one that nobody has looked at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_that_is_checked_again_stays_in_review() {
+    macro_rules! event {
+        ($kind:literal) => {
+            (
+                $kind,
+                include_str!(concat!(
+                    "../../../lumos-domain/tests/golden/events/",
+                    $kind,
+                    ".json"
+                )),
+            )
+        };
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(dir.path(), &lumos_engine::schema()).unwrap();
+    let detected = Statement {
+        sql: "INSERT INTO releases (model, version, state, test, detected_us, entry)
+              VALUES ('triage', '1', 'identified', 0, 0, 0)",
+        params: Vec::new(),
+    };
+    store.execute(vec![detected]).await.unwrap();
+    let facts = Facts::none(&Arc::new(ServerKey::new([7; 32])));
+    let (release, review) = ("release/triage/1", "review/triage/1/production/1");
+    for (stream, (kind, data), state) in [
+        (release, event!("lumos.report.recorded.v1"), "checked"),
+        (review, event!("lumos.review.opened.v1"), "in review"),
+        (release, event!("lumos.report.recorded.v1"), "in review"),
+        (
+            review,
+            event!("lumos.review.record_changed.v1"),
+            "in review",
+        ),
+        (review, event!("lumos.review.paused.v1"), "paused"),
+        (release, event!("lumos.report.recorded.v1"), "paused"),
+        (
+            review,
+            event!("lumos.review.record_changed.v1"),
+            "in review",
+        ),
+        (review, event!("lumos.release.approved.v1"), "approved"),
+    ] {
+        let (stream, event) = (stream.parse::<Stream>(), Event::decode(kind, data));
+        let (stream, event) = (stream.unwrap(), event.unwrap());
+        let actor = Actor::Clock;
+        let means = views::project(&stream, &actor, &event, Timestamp::UNIX_EPOCH, &facts);
+        let means = means
+            .into_iter()
+            .filter(|means| means.sql.contains("releases"));
+        store.execute(means.collect()).await.unwrap();
+        let found = views::releases::in_state(&store, state).await.unwrap();
+        assert_eq!(found.len(), 1, "not {state} after {kind}");
+    }
 }
