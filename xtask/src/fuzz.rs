@@ -27,8 +27,9 @@ pub struct Fuzzed {
     pub took: Duration,
 }
 
-/// Builds the fuzzer and runs every target, or those that `LUMOS_SOAK_FUZZ_TARGETS` names, with commas between.
-pub fn run() -> Result<Vec<Fuzzed>> {
+/// Builds the fuzzer and runs every target, or those that `LUMOS_SOAK_FUZZ_TARGETS` names, with commas between; says of each
+/// what came of it as soon as it is known.
+pub fn run(mut done: impl FnMut(Fuzzed) -> Result<()>) -> Result<()> {
     let seconds = match shell::setting("LUMOS_SOAK_FUZZ_S") {
         Some(text) => text.parse().context("reading LUMOS_SOAK_FUZZ_S")?,
         None => SECONDS,
@@ -46,10 +47,10 @@ pub fn run() -> Result<Vec<Fuzzed>> {
     let asked = asked.split(',').filter(|name| !name.is_empty());
     let known: Vec<&str> = all.iter().map(String::as_str).collect();
     let asked: Vec<String> = asked.map(str::to_owned).collect();
-    shell::chosen(&known, &asked)?
-        .into_iter()
-        .map(|name| one(&fuzzer, name, seconds))
-        .collect()
+    for name in shell::chosen(&known, &asked)? {
+        done(one(&fuzzer, name, seconds)?)?;
+    }
+    Ok(())
 }
 
 /// The targets, as the crate lists them.

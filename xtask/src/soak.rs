@@ -90,7 +90,6 @@ pub fn run(args: &[String]) -> Result<bool> {
     let names = CAMPAIGNS.iter().map(|campaign| campaign.name);
     let names: Vec<&str> = names.chain([FUZZ]).collect();
     let chosen = shell::chosen(&names, args)?;
-    let mut rows = Vec::new();
     let mut well = true;
     for campaign in CAMPAIGNS
         .iter()
@@ -109,29 +108,26 @@ pub fn run(args: &[String]) -> Result<bool> {
             .iter()
             .map(|(name, n)| format!("`{name}={n}`"))
             .collect();
-        rows.push(format!(
+        append(&format!(
             "| {} | {} | {} | {} | {} s |",
             campaign.name,
             campaign.package,
             counts.join(" "),
             if passed { "passed" } else { "FAILED" },
             took.as_secs()
-        ));
+        ))?;
     }
     if chosen.contains(&FUZZ) {
-        for fuzzed in fuzz::run()? {
+        fuzz::run(|fuzzed| {
             well &= fuzzed.passed;
-            rows.push(format!(
+            append(&format!(
                 "| fuzz {} | lumos-fuzz | {} | {} | {} s |",
                 fuzzed.target,
                 fuzzed.counts,
                 if fuzzed.passed { "passed" } else { "FAILED" },
                 fuzzed.took.as_secs()
-            ));
-        }
-    }
-    if !rows.is_empty() {
-        append(&rows)?;
+            ))
+        })?;
     }
     Ok(well)
 }
@@ -153,7 +149,9 @@ fn command(campaign: &Campaign) -> std::process::Command {
     command
 }
 
-fn append(rows: &[String]) -> Result<()> {
+/// Writes a row down as soon as it is known, so that who stops the rest loses nothing; into the last table, if that is of the
+/// same commit and day.
+fn append(row: &str) -> Result<()> {
     let path = root().join("docs/soak.md");
     let mut text = match fs::read_to_string(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => HEAD.to_owned(),
@@ -164,17 +162,20 @@ fn append(rows: &[String]) -> Result<()> {
     let mut commit = program("git");
     commit.args(["rev-parse", "--short", "HEAD"]);
     let title = format!(
-        "\n## {} at {}\n\n{}\n\n",
+        "\n## {} at {}\n",
         shell::output(date)?,
-        shell::output(commit)?,
-        machine()
+        shell::output(commit)?
     );
-    text.push_str(&title);
-    text.push_str("| campaign | crate | counts | outcome | took |\n|---|---|---|---|---|\n");
-    for row in rows {
-        text.push_str(row);
-        text.push('\n');
+    let continues = text
+        .rfind("\n## ")
+        .is_some_and(|last| text[last..].starts_with(&title));
+    if !continues {
+        text.push_str(&title);
+        text.push_str(&format!("\n{}\n\n", machine()));
+        text.push_str("| campaign | crate | counts | outcome | took |\n|---|---|---|---|---|\n");
     }
+    text.push_str(row);
+    text.push('\n');
     fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
     say("appended to docs/soak.md");
     Ok(())
