@@ -52,15 +52,8 @@ const EXPIRING: &[Step] = &[
     Step::Sign("administrator", "2"),
 ];
 
-/// The ordinary story; then the developer leaves, is erased when the last period ends, and everything else goes on.
+/// After the ordinary story the developer leaves, is erased when the last period ends, and everything else goes on.
 const ERASING: &[Step] = &[
-    Step::Publish("1", PROMPTS[0]),
-    Step::Claim("1"),
-    Step::Sign("compliance", "1"),
-    Step::Sign("expert", "1"),
-    Step::Publish("2", PROMPTS[1]),
-    Step::Claim("2"),
-    Step::Revoke("2"),
     Step::Suspend("developer"),
     Step::Erase("developer"),
     Step::Confirm("compliance"),
@@ -68,15 +61,8 @@ const ERASING: &[Step] = &[
     Step::Erased("developer"),
 ];
 
-/// The ordinary story; then somebody is asked to examine the log, is late, and signs for all of it.
+/// After the ordinary story somebody is asked to examine the log, is late, and signs for all of it.
 const EXAMINING: &[Step] = &[
-    Step::Publish("1", PROMPTS[0]),
-    Step::Claim("1"),
-    Step::Sign("compliance", "1"),
-    Step::Sign("expert", "1"),
-    Step::Publish("2", PROMPTS[1]),
-    Step::Claim("2"),
-    Step::Revoke("2"),
     Step::AskForLogReviews("administrator"),
     Step::Days(31),
     Step::LogDue,
@@ -120,7 +106,8 @@ enum Step {
 /// How far the people are. Outlives every process.
 #[derive(Debug, Clone)]
 pub struct Story {
-    steps: &'static [Step],
+    /// Its steps, in parts that stories have in common.
+    parts: &'static [&'static [Step]],
     /// Which of its two versions is approved in the end.
     pub(crate) holds: &'static str,
     done: usize,
@@ -140,30 +127,30 @@ impl Story {
     /// A release that two people sign, a tweak that a rule approves, its revocation.
     #[must_use]
     pub const fn ordinary() -> Self {
-        Self::of(ORDINARY, "1")
+        Self::of(&[ORDINARY], "1")
     }
 
     /// A tweak whose measure expires while it waits.
     #[must_use]
     pub const fn expiring() -> Self {
-        Self::of(EXPIRING, "2")
+        Self::of(&[EXPIRING], "2")
     }
 
     /// A developer who leaves and is erased; no approval outlives the years that takes.
     #[must_use]
     pub const fn erasing() -> Self {
-        Self::of(ERASING, "none")
+        Self::of(&[ORDINARY, ERASING], "none")
     }
 
     /// A review of the log that is signed too late.
     #[must_use]
     pub const fn examining() -> Self {
-        Self::of(EXAMINING, "1")
+        Self::of(&[ORDINARY, EXAMINING], "1")
     }
 
-    const fn of(steps: &'static [Step], holds: &'static str) -> Self {
+    const fn of(parts: &'static [&'static [Step]], holds: &'static str) -> Self {
         Self {
-            steps,
+            parts,
             holds,
             done: 0,
             refused: String::new(),
@@ -173,7 +160,12 @@ impl Story {
     /// Whether everything was done and acknowledged.
     #[must_use]
     pub fn is_told(&self) -> bool {
-        self.done >= self.steps.len()
+        self.next().is_none()
+    }
+
+    fn next(&self) -> Option<Step> {
+        let steps = self.parts.iter().copied().flatten();
+        steps.copied().nth(self.done)
     }
 
     /// How many steps were done.
@@ -200,12 +192,12 @@ impl Story {
 /// # Errors
 /// When a file cannot be written.
 pub(crate) async fn attempt(door: &Door, outside: &Outside, story: &Story) -> Result<Came> {
-    let Some(step) = story.steps.get(story.done) else {
+    let Some(step) = story.next() else {
         return Ok(Came::Waits("the story is told".to_owned()));
     };
-    let (login, command) = match *step {
+    let (login, command) = match step {
         Step::Reviewed(_) | Step::Erased(_) | Step::Days(_) | Step::LogDue | Step::LogMissed => {
-            return looked(door, outside, *step).await;
+            return looked(door, outside, step).await;
         }
         Step::Publish(version, prompt) => {
             if version != "1" && !settled(door, "1").await {

@@ -28,10 +28,7 @@ impl Text {
         if let Some(insertion) = Insertion::read(sql) {
             return Self::Insertion(insertion);
         }
-        let alone = !["SELECT", " FROM ", " USING "].iter().any(|word| {
-            let rest = sql.strip_prefix("DELETE FROM ").unwrap_or(sql);
-            rest.contains(word)
-        });
+        let alone = !looks_elsewhere(sql.strip_prefix("DELETE FROM ").unwrap_or(sql));
         let begins = ["INSERT INTO ", "UPDATE ", "DELETE FROM "];
         let rest = begins.iter().find_map(|begin| sql.strip_prefix(begin));
         match rest.and_then(|rest| rest.split_ascii_whitespace().next()) {
@@ -64,7 +61,7 @@ impl Insertion {
                 .iter()
                 .all(|value| parameter(value).is_some() || is_constant(value))
             && !tail.contains(['$', '\''])
-            && !tail.contains("SELECT");
+            && !looks_elsewhere(tail);
         understood.then_some(())?;
         let apart = match changed_by(tail)? {
             "" => Vec::new(),
@@ -113,6 +110,16 @@ impl Insertion {
             self.tail,
         )
     }
+}
+
+/// Whether one of its words may name another table.
+fn looks_elsewhere(sql: &str) -> bool {
+    let words = sql.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let names = |word: &str| {
+        let by = ["SELECT", "FROM", "USING", "WITH", "JOIN", "TABLE"];
+        by.iter().any(|known| word.eq_ignore_ascii_case(known))
+    };
+    words.into_iter().any(names)
 }
 
 /// The columns of the key by which a row that is there already is changed: none where it is an error or left alone.
@@ -185,6 +192,9 @@ mod tests {
             ),
             ("UPDATE a SET b = $1 WHERE c = $2", Text::Change("a")),
             ("UPDATE a SET b = (SELECT c FROM d)", Text::Other),
+            ("UPDATE a SET b = (select c from d)", Text::Other),
+            ("UPDATE a SET b = d.c\nFROM d", Text::Other),
+            ("UPDATE a SET b = (TABLE d)", Text::Other),
             ("DELETE FROM a WHERE b = $1", Text::Change("a")),
             ("DELETE FROM a USING b WHERE a.c = b.c", Text::Other),
             ("WITH d AS (DELETE FROM a) UPDATE b SET c = 1", Text::Other),
