@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 
 use lumos_engine::ports::{Blobs, PortError, Statement, Store, StoredEntry};
 
-use crate::{DirBlobs, PostgresStore, SqliteStore};
+use crate::{DirBlobs, PostgresStore, SqliteStore, snapshot::RESTORED};
 
 /// An open store.
 pub enum Opened {
@@ -57,6 +57,28 @@ impl Opened {
             Self::Sqlite(store) => store.needs_rebuild().await,
             Self::Postgres(store) => store.needs_rebuild().await,
         }
+    }
+
+    /// Whether the ledger was restored, and no entry says so yet.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn was_restored(&self) -> Result<bool, PortError> {
+        let sql = "SELECT 1 FROM meta WHERE key = $1";
+        let noted = self.store().query(sql, vec![RESTORED.into()]).await?;
+        Ok(!noted.is_empty())
+    }
+
+    /// Forgets that, once an entry says it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn forget_restore(&self) -> Result<(), PortError> {
+        let forget = Statement {
+            sql: "DELETE FROM meta WHERE key = $1",
+            params: vec![RESTORED.into()],
+        };
+        self.store().execute(vec![forget]).await.map(|_| ())
     }
 
     /// Says by which views this process writes and reads the tables beside the ledger.

@@ -270,12 +270,11 @@ impl Base {
         storage
             .opened()
             .is_read_by(&views::lookups::made_by(&ports.key));
-        let restored = storage.opened().needs_rebuild().await?;
+        let restored = storage.opened().was_restored().await?;
         if restored {
-            // Before the mark goes that says so.
             runtime::begin_anew(&*store).await?;
         }
-        if restored || !found_by {
+        if storage.opened().needs_rebuild().await? || !found_by {
             rebuild(storage.opened(), &ports).await?;
         }
         let mut door = Door::open(ports, origin).await?;
@@ -291,6 +290,9 @@ impl Base {
         if door.unknown_kind().is_none() {
             let source = clock_source(loaded.settings.clock.as_deref());
             clock::begin(&door, source).await?;
+            if restored {
+                storage.opened().forget_restore().await?;
+            }
         }
         Ok(Self {
             door,

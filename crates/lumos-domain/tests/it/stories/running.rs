@@ -433,3 +433,41 @@ fn a_withdrawn_release_is_over_and_an_approved_one_is_not_withdrawn() {
         ",
     );
 }
+
+#[test]
+fn an_agent_that_comes_late_to_an_approval_does_not_put_it_over_a_later_one() {
+    let mut acme = Acme::running();
+    acme.quietly(|acme| {
+        for version in ["2", "3"] {
+            let weights = format!("w{version}");
+            let content = manifest(&weights, "p1", "d1");
+            acme.submit_as("dora", version, content, |facts| {
+                facts.agents = agents(&["ward/intake"]);
+            });
+            acme.report(version, |_| {});
+            acme.sign("ben", version, Approve);
+            acme.sign("cleo", version, Approve);
+        }
+    });
+    acme.assign("2", "ward/intake");
+    acme.assign("3", "ward/intake");
+    acme.assign("2", "ward/intake");
+    let back = Command::Assign {
+        assignment: name("ward/intake/production"),
+        approval: review("2", "production", 1),
+    };
+    acme.act("ada", "goes back to 2", back);
+    told(
+        &acme,
+        r"
+        orchestrator assigns 2 to ward/intake
+          assignment/ward/intake/production assignment.set: 2
+        orchestrator assigns 3 to ward/intake
+          assignment/ward/intake/production assignment.set: 3, 2 until 2026-03-02T10:00:00Z
+        orchestrator assigns 2 to ward/intake
+          no, no-approval: there is no approval to rest on: `ward/intake` runs what was approved later
+        ada goes back to 2
+          assignment/ward/intake/production assignment.set: 2, 3 until 2026-03-02T10:00:00Z
+        ",
+    );
+}
