@@ -146,7 +146,10 @@ async fn covered(
         };
         Ok(state.reports.get(environment).is_some_and(|report| {
             report.subject_version == outlook.subject_version
-                && (decided || report.depth == outlook.depth && bundles.is_subset(&report.bundles))
+                && (decided
+                    || report.depth == outlook.depth
+                        && bundles.is_subset(&report.bundles)
+                        && (outlook.sandbox || !report.sandbox))
         }))
     })
     .await
@@ -254,6 +257,7 @@ fn facts(
             .any(|report| report.below_threshold),
         results,
         omitted: u32::try_from(omitted).unwrap_or(u32::MAX),
+        sandbox: dossier.outlook.sandbox,
     }
 }
 

@@ -141,7 +141,7 @@ async fn submit(world: &World, version: &str, more: &str) {
 }
 
 /// What the report says about the rule that rests on the agent.
-fn verdict(view: &Value) -> Option<&str> {
+pub(crate) fn verdict(view: &Value) -> Option<&str> {
     let report = view["reports"].as_array()?.first()?;
     let mut results = report["results"].as_array()?.iter();
     let ours = results.find(|result| result["rule"] == "ACME-CARD-101");

@@ -33,7 +33,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// Where the log of a server goes that is read by its test.
 const LOG: &str = "serve.log";
 
-const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/acme");
+pub(crate) const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/acme");
 
 /// A server that runs.
 struct Server {

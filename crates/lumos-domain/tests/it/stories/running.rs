@@ -126,6 +126,7 @@ fn a_review_opened_in_a_sandbox_is_signed_anew_outside() {
     acme.act("ada", "leaves with ben", leave);
     acme.sign("ben", "2", Approve);
     acme.open("2", "production");
+    acme.report("2", |_| {});
     acme.sign("ben", "2", Approve);
     acme.sign("cleo", "2", Approve);
     told(
@@ -136,7 +137,11 @@ fn a_review_opened_in_a_sandbox_is_signed_anew_outside() {
         ada leaves with ben
           org sandbox.left
         ben signs 2: approve
-          no, stale-record: the record changed since you saw it (sha256:… is now sha256:…); read it again, then sign
+          no, report-from-sandbox: the report was made in a sandbox that was left; the compliance checker makes a new one
+        orchestrator opens 2 for production
+          no, report-from-sandbox: the report was made in a sandbox that was left; the compliance checker makes a new one
+        checker reports on 2
+          release/triage/2 report.recorded
         orchestrator opens 2 for production
           review/triage/2/production/1 review.record_changed: full for major change [1 × compliance recorded, 1 × risk recorded]
         ben signs 2: approve
