@@ -124,7 +124,7 @@ pub async fn about(
 ) -> Result<Vec<LedgerEntry>, DoorError> {
     let mut found = Vec::new();
     each(store, span, |entry| {
-        if matter(&entry.event) == about {
+        if matter(&entry.actor, &entry.event) == about {
             found.push(entry.clone());
         }
         found.len() < max

@@ -344,11 +344,12 @@ impl Site {
         let ports = self.door.ports();
         let entropy = Arc::clone(&ports.entropy);
         let whole = json!({"schema": "lumos.assessment/v1", "candidate": {}, "reports": []});
+        let sandbox = self.door.ask(|world| Ok(world.org()?.sandbox));
         let report: ReportFacts = serde_json::from_value(json!({
             "report": ports.blobs.put(serde_json::to_vec(&whole).unwrap()).await.unwrap(),
             "environment": environment, "bundles": [self.bundle().await], "evidence": [],
             "as_of": ports.clock.now(), "subject_version": 1, "depth": "panel", "score": 9750,
-            "below_threshold": false, "results": [], "omitted": 0,
+            "below_threshold": false, "results": [], "omitted": 0, "sandbox": sandbox.await.unwrap(),
         }))
         .unwrap();
         let record = Command::RecordReport {

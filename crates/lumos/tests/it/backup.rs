@@ -433,6 +433,9 @@ async fn what_was_decided_before_a_restore_is_not_decided_anew() {
     while reported(world.history("triage/1.0").await) < 2 {
         tokio::time::sleep(LOOK).await;
     }
+    let view = world.person("developer").await;
+    let view = view.get("/api/v1/releases/triage/1.0").await;
+    assert_eq!(view["state"], "approved", "and lists it as nothing else");
     // A rule approves what is no change.
     let developer = world.reviewed("1.1").await;
     let path = "/api/v1/releases/triage/1.1/claims";
