@@ -24,6 +24,7 @@ mod replicas;
 mod signers;
 mod snapshot;
 mod start;
+mod tls;
 mod versions;
 mod views;
 mod world;
