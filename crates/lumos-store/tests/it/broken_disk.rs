@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use crate::{
     crash::{PLACE, all_is_there, env, writes},
+    laid_under,
     world::{SCHEMA, append, check_whole, id, open},
 };
 
@@ -22,7 +23,10 @@ use crate::{
 const CONTROL: &str = "LUMOS_BROKEN_DISK";
 
 /// The library that is laid under, and what it is told.
-pub(crate) struct BrokenDisk(TempDir);
+pub(crate) struct BrokenDisk {
+    dir: TempDir,
+    library: PathBuf,
+}
 
 impl BrokenDisk {
     /// Makes the library, or says that it cannot be made here: then the test returns.
@@ -30,37 +34,31 @@ impl BrokenDisk {
         let dir = tempfile::tempdir().unwrap();
         // The user of a database server has to read it as well.
         fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/broken_disk.c");
-        let disk = Self(dir);
-        let mut cc = program("cc");
-        cc.args(["-shared", "-fPIC", "-O1", "-o"])
-            .args([&disk.library(), Path::new(source)])
-            .arg("-ldl");
-        if !cc.status().is_ok_and(|status| status.success()) {
-            println!("skipped: no C compiler that makes a library to be laid under a program");
-            return None;
-        }
-        Some(disk)
-    }
-
-    fn library(&self) -> PathBuf {
-        self.0.path().join("broken_disk.so")
+        let source = include_str!("broken_disk.c");
+        let library = laid_under::library(&dir.path().join("broken_disk"), source)?;
+        Some(Self { dir, library })
     }
 
     /// The environment of a program that is on this disk.
     pub(crate) fn env(&self) -> [(&'static str, PathBuf); 2] {
-        let library = ("LD_PRELOAD", self.library());
-        [library, (CONTROL, self.0.path().join("control"))]
+        [
+            ("LD_PRELOAD", self.library.clone()),
+            (CONTROL, self.control()),
+        ]
+    }
+
+    fn control(&self) -> PathBuf {
+        self.dir.path().join("control")
     }
 
     /// From now on it fails like this: see `broken_disk.c`.
     pub(crate) fn breaks(&self, how: &str) {
-        breaks(&self.0.path().join("control"), how);
+        breaks(&self.control(), how);
     }
 
     /// From now on it works.
     pub(crate) fn mends(&self) {
-        fs::remove_file(self.0.path().join("control")).unwrap();
+        fs::remove_file(self.control()).unwrap();
     }
 
     /// Runs a test of this binary in a process of its own on this disk.

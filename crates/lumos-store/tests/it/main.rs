@@ -17,6 +17,7 @@ mod crash;
 mod damage;
 mod erase;
 mod files;
+mod laid_under;
 mod leases;
 mod notary;
 mod projections;

@@ -12,13 +12,13 @@ use lumos_http::{Auth, Method};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
-    process::{Child, ChildStdout},
+    process::ChildStdout,
     time::timeout,
 };
 
 use crate::{
     artifacts,
-    world::{PATIENCE, Person, World, peer, peer_at, program, promoted},
+    world::{Beside, PATIENCE, Person, World, peer, peer_at, program, promoted},
 };
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
@@ -38,7 +38,7 @@ fn free_port() -> u16 {
 
 /// A program in Python that goes on, and what it says.
 struct Running {
-    child: Child,
+    child: Beside,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
@@ -51,7 +51,7 @@ impl Running {
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .envs(env.iter().copied())
             .stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        let mut child = Beside::start(&mut command);
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines }
     }

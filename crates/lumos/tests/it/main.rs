@@ -38,6 +38,8 @@ mod init;
 mod key_backup;
 mod key_lost;
 mod keys;
+#[path = "../../../lumos-store/tests/it/laid_under.rs"]
+mod laid_under;
 mod log_review;
 mod minilm;
 mod mlflow;

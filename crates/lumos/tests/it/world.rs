@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -13,12 +14,12 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
-    process::{Child, ChildStdout, Command},
+    process::{ChildStdout, Command},
     time::timeout,
 };
 
 use command::words;
-pub(crate) use command::{Said, peer, program, run};
+pub(crate) use command::{Beside, Said, peer, program, run};
 pub(crate) use folder::copy;
 pub(crate) use person::{Answer, Person, answer, peer_at, promoted};
 
@@ -37,7 +38,7 @@ pub(crate) const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../ex
 
 /// A server that runs.
 struct Server {
-    child: Child,
+    child: Beside,
     address: String,
     vkey: String,
     _lines: Lines<BufReader<ChildStdout>>,
@@ -45,24 +46,28 @@ struct Server {
 
 /// A home folder and, while it runs, its server.
 pub(crate) struct World {
-    home: TempDir,
+    /// Before its home: what it writes to is there until it has ended.
     server: Option<Server>,
+    home: TempDir,
     passwords: BTreeMap<String, String>,
     /// Whether programs of this home run without the rights of root over files.
     plain: bool,
+    /// What they find in their environment besides.
+    env: Vec<(&'static str, OsString)>,
 }
 
 impl World {
     /// An empty home: no settings, so that embedded defaults hold, but for the port.
     pub(crate) fn empty() -> Self {
         Self {
+            server: None,
             home: tempfile::Builder::new()
                 .prefix("lumos-it-")
                 .tempdir()
                 .unwrap(),
-            server: None,
             passwords: BTreeMap::new(),
             plain: false,
+            env: Vec::new(),
         }
     }
 
@@ -71,6 +76,11 @@ impl World {
     pub(crate) async fn give_up_rights(&mut self) -> bool {
         self.plain = rustix::process::geteuid().is_root();
         !self.plain || run(&mut self.lumos("--version"), "").await.code == Some(0)
+    }
+
+    /// Lays something under this home's programs, from now on.
+    pub(crate) fn lay_under(&mut self, env: impl IntoIterator<Item = (&'static str, OsString)>) {
+        self.env.extend(env);
     }
 
     /// Acme's example, its settings changed by `change`, not started.
@@ -187,7 +197,8 @@ impl World {
             .args(words(line))
             .current_dir(self.home.path())
             .env_clear()
-            .env("HOME", self.home.path());
+            .env("HOME", self.home.path())
+            .envs(self.env.iter().map(|(name, value)| (*name, value)));
         command
     }
 
@@ -261,13 +272,9 @@ impl World {
     }
 
     async fn start_into(&mut self, line: &str, founders: usize, log: Stdio) {
-        let mut child = self
-            .lumos(line)
-            .env("LUMOS_LOG", "warn")
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let mut serve = self.lumos(line);
+        serve.env("LUMOS_LOG", "warn");
+        let mut child = Beside::start(serve.stdout(Stdio::piped()).stderr(log));
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut next = async || {
             let line = timeout(PATIENCE, lines.next_line()).await;

@@ -2,12 +2,19 @@
 
 use std::{
     ffi::OsStr,
+    ops::{Deref, DerefMut},
     path::{Path, PathBuf},
     process::Stdio,
+    thread,
+    time::Instant,
 };
 
 use serde_json::Value;
-use tokio::{io::AsyncWriteExt as _, process::Command, time::timeout};
+use tokio::{
+    io::AsyncWriteExt as _,
+    process::{Child, Command},
+    time::timeout,
+};
 
 use super::PATIENCE;
 
@@ -19,6 +26,42 @@ pub(crate) fn program(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.stdin(Stdio::null()).kill_on_drop(true);
     command
+}
+
+/// A program that goes on beside its test. Dropped, it is killed and gone: what it holds is free, and the folder it
+/// writes to may go.
+pub(crate) struct Beside(Child);
+
+impl Beside {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        Self(command.spawn().unwrap())
+    }
+}
+
+impl Deref for Beside {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl DerefMut for Beside {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        // One that has ended needs neither.
+        drop(self.0.start_kill());
+        #[expect(clippy::disallowed_methods, reason = "a wait has a limit")]
+        let killed = Instant::now();
+        while matches!(self.0.try_wait(), Ok(None)) && killed.elapsed() < PATIENCE {
+            thread::yield_now();
+        }
+    }
 }
 
 /// A peer's folder in `target/peers`, or nothing and a line that says so.
