@@ -5,7 +5,7 @@ use std::{
     fs,
     os::unix::{fs::PermissionsExt, process::ExitStatusExt as _},
     path::{Path, PathBuf},
-    process::{Command, ExitStatus},
+    process::Command,
 };
 
 use lumos_domain::id::Digest;
@@ -18,6 +18,9 @@ use crate::{
     laid_under,
     world::{SCHEMA, append, check_whole, id, open},
 };
+
+/// What a test that [`BrokenDisk::run`] started leaves in its folder as the last thing.
+const ENDED: &str = "ended";
 
 /// Says to the library where it is told what breaks.
 const CONTROL: &str = "LUMOS_BROKEN_DISK";
@@ -61,12 +64,15 @@ impl BrokenDisk {
         fs::remove_file(self.control()).unwrap();
     }
 
-    /// Runs a test of this binary in a process of its own on this disk.
-    fn run(&self, test: &str, place: &Path) -> ExitStatus {
+    /// Runs a test of this binary, to its end, in a process of its own on this disk.
+    fn run(&self, test: &str, place: &Path) {
         let mut child = program(std::env::current_exe().unwrap());
         child.args(["--exact", test, "--ignored", "--nocapture"]);
         child.env(PLACE, place).envs(self.env());
-        child.status().unwrap()
+        let status = child.status().unwrap();
+        // A name that matches no test ends well, too.
+        let ended = fs::remove_file(place.join(ENDED)).is_ok();
+        assert!(status.success() && ended, "{test}: {status}");
     }
 }
 
@@ -101,8 +107,7 @@ fn a_disk_that_fails_loses_nothing_and_is_waited_for() {
     };
     let dir = tempfile::tempdir().unwrap();
     for test in ["entries_on_it", "files_on_it"] {
-        let test = format!("broken_disk::{test}");
-        assert!(disk.run(&test, dir.path()).success(), "{test}");
+        disk.run(&format!("broken_disk::{test}"), dir.path());
     }
 }
 
@@ -117,7 +122,7 @@ async fn entries_on_it() {
     let Some((dir, control)) = within() else {
         return;
     };
-    let dir = dir.join("data");
+    let (place, dir) = (dir.clone(), dir.join("data"));
     let open = || SqliteStore::open(&dir, SCHEMA);
     let mut version = 0;
     for how in HOWS {
@@ -161,14 +166,14 @@ async fn entries_on_it() {
         );
         assert_eq!(check_whole(&open().unwrap()).await, version, "{how}");
     }
-    let folder = dir.parent().unwrap().display();
-    breaks(&control, &format!("any EROFS {folder}/*"));
+    breaks(&control, &format!("any EROFS {}/*", place.display()));
     let code = open().err().map(|error| error.code());
     let elsewhere = SqliteStore::open(&dir.with_file_name("new"), SCHEMA).err();
     fs::remove_file(&control).unwrap();
     assert_eq!(code, Some("data-dir-unusable"));
     assert_eq!(elsewhere.unwrap().code(), "data-dir-unusable");
     assert_eq!(check_whole(&open().unwrap()).await, version);
+    fs::write(place.join(ENDED), "").unwrap();
 }
 
 #[tokio::test]
@@ -211,6 +216,7 @@ async fn files_on_it() {
         seen = anchor.load().await.unwrap();
         assert_eq!(seen.as_ref().unwrap().note, how.as_bytes());
     }
+    fs::write(dir.join(ENDED), "").unwrap();
 }
 
 /// Writes on a disk that fails as said until the process ends, and compares what is found then with what it said.

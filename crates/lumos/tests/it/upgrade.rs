@@ -49,7 +49,9 @@ async fn left(name: &str) -> Option<(World, Value)> {
     }
     let then = std::fs::read(world.path("then.json")).unwrap();
     // It was written as soon as the older version was killed, and tar keeps when.
-    let when = std::fs::metadata(world.path("then.json")).unwrap().modified();
+    let when = std::fs::metadata(world.path("then.json"))
+        .unwrap()
+        .modified();
     world.lay_under(clock_from(&world, when.unwrap() + LATER)?);
     Some((world, serde_json::from_slice(&then).unwrap()))
 }

@@ -31,6 +31,12 @@ mod person;
 /// A limit, not a pace: everything waited for announces itself.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Asks until it is so.
+pub(crate) async fn until(mut so: impl AsyncFnMut() -> bool) {
+    let ask = async { while !so().await {} };
+    timeout(PATIENCE, ask).await.expect("it becomes so in time");
+}
+
 /// Where the log of a server goes that is read by its test.
 const LOG: &str = "serve.log";
 
