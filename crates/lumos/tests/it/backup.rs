@@ -342,6 +342,10 @@ async fn a_backup_is_believed_in_what_its_entries_prove() {
             "commands that no entry came from",
         ),
         (
+            "INSERT INTO commands (command_id, first, count) VALUES ('release-scanner.900.identify', 0, 0)",
+            "commands that no entry came from",
+        ),
+        (
             "UPDATE commands SET first = first - 1 WHERE first = (SELECT max(first) FROM commands)",
             "is not told to have led to",
         ),
