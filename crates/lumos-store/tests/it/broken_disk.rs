@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    os::unix::{fs::PermissionsExt, process::ExitStatusExt as _},
+    os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -15,72 +15,22 @@ use tempfile::TempDir;
 
 use crate::{
     crash::{PLACE, all_is_there, env, writes},
-    laid_under,
+    laid_under::{BrokenDisk, CONTROL, breaks},
     world::{SCHEMA, append, check_whole, id, open},
 };
 
-/// What a test that [`BrokenDisk::run`] started leaves in its folder as the last thing.
+/// What a test that [`run`] started leaves in its folder as the last thing.
 const ENDED: &str = "ended";
 
-/// Says to the library where it is told what breaks.
-const CONTROL: &str = "LUMOS_BROKEN_DISK";
-
-/// The library that is laid under, and what it is told.
-pub(crate) struct BrokenDisk {
-    dir: TempDir,
-    library: PathBuf,
-}
-
-impl BrokenDisk {
-    /// Makes the library, or says that it cannot be made here: then the test returns.
-    pub(crate) fn new() -> Option<Self> {
-        let dir = tempfile::tempdir().unwrap();
-        // The user of a database server has to read it as well.
-        fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
-        let source = include_str!("broken_disk.c");
-        let library = laid_under::library(&dir.path().join("broken_disk"), source)?;
-        Some(Self { dir, library })
-    }
-
-    /// The environment of a program that is on this disk.
-    pub(crate) fn env(&self) -> [(&'static str, PathBuf); 2] {
-        [
-            ("LD_PRELOAD", self.library.clone()),
-            (CONTROL, self.control()),
-        ]
-    }
-
-    fn control(&self) -> PathBuf {
-        self.dir.path().join("control")
-    }
-
-    /// From now on it fails like this: see `broken_disk.c`.
-    pub(crate) fn breaks(&self, how: &str) {
-        breaks(&self.control(), how);
-    }
-
-    /// From now on it works.
-    pub(crate) fn mends(&self) {
-        fs::remove_file(self.control()).unwrap();
-    }
-
-    /// Runs a test of this binary, to its end, in a process of its own on this disk.
-    fn run(&self, test: &str, place: &Path) {
-        let mut child = program(std::env::current_exe().unwrap());
-        child.args(["--exact", test, "--ignored", "--nocapture"]);
-        child.env(PLACE, place).envs(self.env());
-        let status = child.status().unwrap();
-        // A name that matches no test ends well, too.
-        let ended = fs::remove_file(place.join(ENDED)).is_ok();
-        assert!(status.success() && ended, "{test}: {status}");
-    }
-}
-
-/// What is said is there whole: it is read while it is changed.
-fn breaks(control: &Path, how: &str) {
-    let whole = control.with_extension("next");
-    fs::write(&whole, how).unwrap();
-    fs::rename(whole, control).unwrap();
+/// Runs a test of this binary, to its end, in a process of its own on this disk.
+fn run(disk: &BrokenDisk, test: &str, place: &Path) {
+    let mut child = program(std::env::current_exe().unwrap());
+    child.args(["--exact", test, "--ignored", "--nocapture"]);
+    child.env(PLACE, place).envs(disk.env());
+    let status = child.status().unwrap();
+    // A name that matches no test ends well, too.
+    let ended = fs::remove_file(place.join(ENDED)).is_ok();
+    assert!(status.success() && ended, "{test}: {status}");
 }
 
 #[expect(
@@ -107,11 +57,11 @@ fn a_disk_that_fails_loses_nothing_and_is_waited_for() {
     };
     let dir = tempfile::tempdir().unwrap();
     for test in ["entries_on_it", "files_on_it"] {
-        disk.run(&format!("broken_disk::{test}"), dir.path());
+        run(&disk, &format!("broken_disk::{test}"), dir.path());
     }
 }
 
-/// The folder to work in and what the disk reads, in a process that [`BrokenDisk::run`] started.
+/// The folder to work in and what the disk reads, in a process that [`run`] started.
 fn within() -> Option<(PathBuf, PathBuf)> {
     Some((env(PLACE)?.into(), env(CONTROL)?.into()))
 }

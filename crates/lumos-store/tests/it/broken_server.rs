@@ -7,9 +7,9 @@ use lumos_store::PostgresStore;
 use tokio::task::JoinSet;
 
 use crate::{
-    broken_disk::BrokenDisk,
     cluster::{Cluster, until},
     damage::{fill, recovers},
+    laid_under::BrokenDisk,
     world::{append, check_whole, id},
 };
 

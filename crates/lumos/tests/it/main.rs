@@ -18,6 +18,7 @@ mod artifacts;
 mod ask;
 mod backup;
 mod bad_input;
+mod broken_disk;
 mod browser;
 mod bucket;
 #[path = "../../../lumos-store/tests/it/cluster.rs"]

@@ -19,13 +19,15 @@ use tokio::{
 };
 
 use command::words;
-pub(crate) use command::{Beside, Said, peer, program, run};
+pub(crate) use command::{Beside, Said, program, run};
 pub(crate) use folder::copy;
+pub(crate) use peer::peer;
 pub(crate) use person::{Answer, Person, answer, peer_at, promoted};
 
 mod beside;
 mod command;
 pub(crate) mod folder;
+mod peer;
 mod person;
 
 /// A limit, not a pace: everything waited for announces itself.
@@ -84,9 +86,13 @@ impl World {
         !self.plain || run(&mut self.lumos("--version"), "").await.code == Some(0)
     }
 
-    /// Lays something under this home's programs, from now on.
-    pub(crate) fn lay_under(&mut self, env: impl IntoIterator<Item = (&'static str, OsString)>) {
-        self.env.extend(env);
+    /// Lays this under this home's programs from now on, instead of what was there.
+    pub(crate) fn lay_under<V: Into<OsString>>(
+        &mut self,
+        env: impl IntoIterator<Item = (&'static str, V)>,
+    ) {
+        let env = env.into_iter().map(|(name, value)| (name, value.into()));
+        self.env = env.collect();
     }
 
     /// Acme's example, its settings changed by `change`, not started.
