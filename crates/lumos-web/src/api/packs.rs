@@ -9,6 +9,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
+use futures::StreamExt as _;
 use jiff::Timestamp;
 use lumos_domain::{
     actor::Right,
@@ -175,7 +176,7 @@ async fn archive(
     about: String,
     model: Option<ModelName>,
 ) -> Result<Response, Problem> {
-    let _turn = app.packs.take(&who.person.person).await?;
+    let turn = app.packs.take(&who.person.person).await?;
     let head = head(app)?;
     let size = head.checkpoint.size();
     let folder = match asked {
@@ -211,7 +212,11 @@ async fn archive(
             entry.to_string(),
         ),
     ];
-    let stream = ReaderStream::new(tokio::fs::File::from_std(file));
+    // The archive stays on the disk until it is sent, however slowly it is read, and counts as a request for so long.
+    let place = turn.made();
+    let stream = ReaderStream::new(tokio::fs::File::from_std(file)).inspect(move |_| {
+        let _ = &place;
+    });
     Ok((headers, Body::from_stream(stream)).into_response())
 }
 

@@ -11,5 +11,6 @@ mod events;
 mod forms;
 mod guard;
 mod log_review;
+mod packs;
 mod pages;
 mod site;
