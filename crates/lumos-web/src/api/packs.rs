@@ -132,11 +132,11 @@ struct Declared {
 /// What became of it.
 #[derive(Serialize, ToSchema)]
 struct Noted {
-    /// Ledger index of the entry; absent when you said the same within the hour.
+    /// Ledger index of the entry; absent when you said the same within the hour and there is no new checkpoint since.
     entry: Option<u64>,
 }
 
-/// Say that you export or verify the ledger: it becomes an entry, the first time in an hour.
+/// Say that you export or verify the ledger: it becomes an entry, once for each checkpoint in an hour.
 #[utoipa::path(post, path = "/api/v1/readings", tag = "ledger", request_body = Declared,
     responses((status = 200, body = Noted), (status = "4XX", body = Problem)))]
 async fn declare(
