@@ -115,8 +115,8 @@ async fn in_a_pack_too_a_line_of_a_stranger_says_nothing_and_a_wrong_one_by_a_kn
     for (written, code, said) in [
         (both.to_string(), 0, "verified:"),
         (spoilt(&both, &theirs), 0, "verified:"),
-        (spoilt(&both, &id), 3, "ledger-signature-wrong"),
-        (spoilt(&honest, &id), 3, "ledger-signature-wrong"),
+        (spoilt(&both, &id), 3, "main` is wrong"),
+        (spoilt(&honest, &id), 3, "main` is wrong"),
     ] {
         with_note(&pack, &whole, &honest.to_string(), &written);
         let told = world.say(&verify).await;
