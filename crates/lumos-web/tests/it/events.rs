@@ -19,10 +19,7 @@ use lumos_domain::{
     proposal::Governed,
     system::DefineSystem,
 };
-use lumos_engine::{
-    ask::{Cell, Period, Question, ask},
-    ports::Clock as _,
-};
+use lumos_engine::ports::Clock as _;
 use lumos_web::streams::EACH_MAX;
 use tower::ServiceExt as _;
 
@@ -30,6 +27,8 @@ use crate::{
     pages::signed_in,
     site::{Answer, Site},
 };
+
+mod slow;
 
 pub(crate) const ROBOT: &str = "p-robot";
 const SECRET: &str = "a-secret-of-the-robot";
@@ -422,51 +421,6 @@ async fn who_may_no_longer_read_is_cut_off() {
     }
 }
 
-/// Whoever reads, or the store, is slower than credentials are looked at: each look lets an event through.
-#[tokio::test]
-async fn a_slow_store_starves_nobody() {
-    let site = with_agent().await;
-    let who = token(&site, "t1", 24 * 30, &[Right::Read]).await;
-    append(&site, "more", 40).await;
-    site.checkpoint().await;
-    let last = size(&site).await - 1;
-    let mut prompt = Reader::of(opened(&site, &who, "?from=0").await);
-    let expected = prompt.until(last).await;
-    site.clock.slow(2);
-    let mut slow = Reader::of(opened(&site, &who, "?from=0").await);
-    assert_eq!(slow.until(last).await, expected);
-}
-
-/// What was read before the reader lost it is not sent after.
-#[tokio::test]
-async fn what_waits_is_held_back_from_whoever_may_not_read_it_any_more() {
-    let site = with_agent().await;
-    let letters = Governed::GrantRole {
-        person: ROBOT.parse().unwrap(),
-        grant: Grant {
-            role: "checker".parse().unwrap(),
-            scope: Scope::Model("letters".parse().unwrap()),
-        },
-    };
-    site.as_ada("letters", |_| letters.into()).await;
-    let who = token(&site, "t1", 24, &[Right::Read]).await;
-    site.checkpoint().await;
-    let last = size(&site).await - 1;
-    let mut reader = Reader::of(opened(&site, &who, "?from=0").await);
-    // A page of entries waits, of which the first one was taken.
-    reader.entry().await.unwrap();
-    let revoked = Command::RevokeRole {
-        person: ROBOT.parse().unwrap(),
-        grant: Grant {
-            role: "checker".parse().unwrap(),
-            scope: Scope::Model("triage".parse().unwrap()),
-        },
-    };
-    site.as_ada("less", |_| revoked).await;
-    site.clock.forward(1);
-    assert_eq!(reader.until(last).await, Vec::<u64>::new());
-}
-
 #[tokio::test]
 async fn readers_who_stand_still_hold_nobody_up_and_miss_nothing() {
     let site = with_agent().await;
@@ -536,42 +490,4 @@ async fn entries_that_many_append_at_once_leave_no_gap() {
     site.checkpoint().await;
     let last = size(&site).await - 1;
     assert_eq!(reader.until(last).await, (from..=last).collect::<Vec<_>>());
-}
-
-/// What is asked of several types of entries is answered in the order in which they happened, however many there are.
-#[tokio::test]
-async fn an_answer_follows_the_order_of_the_ledger() {
-    let site = with_agent().await;
-    for n in 0..121 {
-        let (person, grant): (PersonId, _) = (
-            ROBOT.parse().unwrap(),
-            Grant {
-                role: "checker".parse().unwrap(),
-                scope: Scope::Model("letters".parse().unwrap()),
-            },
-        );
-        let command = match n % 2 {
-            0 => Governed::GrantRole { person, grant }.into(),
-            _ => Command::RevokeRole { person, grant },
-        };
-        site.as_ada(&format!("again-{n}"), |_| command).await;
-    }
-    for n in 0..120 {
-        let define = Governed::DefineRole {
-            role: format!("role-{n}").parse().unwrap(),
-            rights: [Right::Read].into(),
-        };
-        site.as_ada(&format!("role-{n}"), |_| define.into()).await;
-    }
-    let period = Period {
-        from: jiff::Timestamp::MIN,
-        to: jiff::Timestamp::MAX,
-    };
-    let store = &*site.door.ports().store;
-    let who = ask(store, Question::Who, &period).await.unwrap();
-    let last = Cell::Text("model letters".to_owned());
-    let letters = who.rows.iter().filter(|row| row.contains(&last));
-    let letters: Vec<_> = letters.collect();
-    assert_eq!(letters.len(), 1, "{letters:?}");
-    assert!(letters[0].contains(&Cell::Text("read, add-evidence".to_owned())));
 }

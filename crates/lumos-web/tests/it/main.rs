@@ -6,6 +6,7 @@
 )]
 
 mod api;
+mod ask;
 mod deliveries;
 mod events;
 mod forms;
