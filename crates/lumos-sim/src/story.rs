@@ -393,6 +393,7 @@ async fn sign_log(door: &Door) -> Result<Unsealed> {
         Command::SignLogReview(SignLogReview {
             from: span.from,
             size: span.size,
+            root: examined.root(),
             record: examined.record(),
             finding: Finding::Nothing,
             reason: sealer.seal("looked at every change of people"),
