@@ -150,7 +150,7 @@ fn command(campaign: &Campaign) -> std::process::Command {
 }
 
 /// Writes a row down as soon as it is known, so that who stops the rest loses nothing; into the last table, if that is of the
-/// same commit and day.
+/// same commit, day and machine.
 fn append(row: &str) -> Result<()> {
     let path = root().join("docs/soak.md");
     let mut text = match fs::read_to_string(&path) {
@@ -162,16 +162,16 @@ fn append(row: &str) -> Result<()> {
     let mut commit = program("git");
     commit.args(["rev-parse", "--short", "HEAD"]);
     let title = format!(
-        "\n## {} at {}\n",
+        "\n## {} at {}\n\n{}\n\n",
         shell::output(date)?,
-        shell::output(commit)?
+        shell::output(commit)?,
+        machine()
     );
     let continues = text
         .rfind("\n## ")
         .is_some_and(|last| text[last..].starts_with(&title));
     if !continues {
         text.push_str(&title);
-        text.push_str(&format!("\n{}\n\n", machine()));
         text.push_str("| campaign | crate | counts | outcome | took |\n|---|---|---|---|---|\n");
     }
     text.push_str(row);

@@ -169,17 +169,44 @@ async fn outdated(hand: &Hand, order: &PromotionOrder) -> Result<Option<String>,
     }
 }
 
-/// Opens a review, or brings an open one up to date.
+/// Opens a review, or brings an open one up to date: unless the last one ended after what asks for it, which may be
+/// handled late, as after a restore. Then it was decided about already.
 async fn open(
     hand: &Hand,
     release: &ReleaseId,
     environment: &Environment,
 ) -> Result<(), HandleError> {
+    if ended_since(hand, release, environment).await? {
+        return Ok(());
+    }
     let command = Command::OpenReview {
         release: release.clone(),
         environment: environment.clone(),
     };
     settled(hand.submit(&format!("open.{environment}"), command).await).map(|_| ())
+}
+
+/// Whether the last review ended after the entry in hand.
+async fn ended_since(
+    hand: &Hand,
+    release: &ReleaseId,
+    environment: &Environment,
+) -> Result<bool, HandleError> {
+    let ended = hand
+        .door
+        .ask(|world| {
+            let Some(last) = world.release(release)?.reviews.get(environment) else {
+                return Ok(None);
+            };
+            Ok((!world.review(last)?.is_open()).then(|| last.clone()))
+        })
+        .await?;
+    let Some(ended) = ended.map(Stream::Review) else {
+        return Ok(false);
+    };
+    let entries = hand.door.ports().store.stream(&ended).await?;
+    let last = entries.last().map(|entry| entry.index);
+    Ok(last.is_some_and(|last| last > hand.entry()))
 }
 
 /// Ends every approval that was given in the sandbox.

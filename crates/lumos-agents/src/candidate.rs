@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use lumos_domain::{
+    actor::Actor,
     event::{Event, EvidenceRecorded},
     id::{Digest, Environment, ReleaseId},
     manifest::Manifest,
@@ -35,7 +36,6 @@ struct Facts {
     tier: ModelTier,
     frameworks: Vec<String>,
     test: bool,
-    sandbox: bool,
     bundles: Vec<lumos_domain::facts::BundleRef>,
 }
 
@@ -62,7 +62,6 @@ pub async fn dossier(
                 tier: model.effective_tier(),
                 frameworks: model.frameworks.iter().cloned().collect(),
                 test: world.release(release)?.test,
-                sandbox: world.org()?.sandbox,
                 bundles,
             })
         })
@@ -86,7 +85,7 @@ pub async fn dossier(
             "version": release.version, "digest": facts.outlook.digest, "environment": environment,
             "agents": facts.outlook.agents, "depth": facts.outlook.depth,
             "change": {"kind": facts.outlook.change.kind, "tier": facts.outlook.change.tier},
-            "test": facts.test, "sandbox": facts.sandbox,
+            "test": facts.test, "sandbox": facts.outlook.sandbox,
         },
         "manifest": describe(&manifest, formats.as_ref()),
         "evidence": evidence.by_kind,
@@ -121,7 +120,8 @@ struct Evidence {
 }
 
 /// The claims behind recorded evidence, the newest of each kind first. Of a kind that an outside agent alone records,
-/// what others recorded before that was said counts no more.
+/// only what it brought itself counts: not what others recorded before that was said, nor what one person could have
+/// recorded in its name in a sandbox that was left.
 async fn evidence(door: &Door, history: &[LedgerEntry]) -> Result<Evidence, DoorError> {
     let org = door.ask(|world| Ok(world.org()?.clone())).await?;
     let mut by_kind: BTreeMap<String, Vec<Value>> = BTreeMap::new();
@@ -131,9 +131,12 @@ async fn evidence(door: &Door, history: &[LedgerEntry]) -> Result<Evidence, Door
             continue;
         };
         digests.push(recorded.digest);
-        let owner = org.owner_of(&recorded.kind);
-        if owner.is_some_and(|owner| owner.as_str() != recorded.producer) {
-            continue;
+        if let Some(owner) = org.owner_of(&recorded.kind) {
+            let brought =
+                matches!(entry.actor, Actor::Service(_)) && (org.sandbox || !entry.sandbox);
+            if owner.as_str() != recorded.producer || !brought {
+                continue;
+            }
         }
         by_kind
             .entry(recorded.kind.clone())

@@ -123,9 +123,9 @@ enum Why {
     Asked,
 }
 
-/// Whether the latest report covers the evidence, the depth and the bundles as they are now. The depth a decided
-/// review would have today calls for no report until somebody asks: an entry that is handled late, when the
-/// release itself runs already, must not begin its review anew.
+/// Whether the latest report covers the evidence, the depth and the bundles as they are now. The depth and the bundles
+/// that a decided review would have today call for no report until somebody asks: an entry that is handled late, when the
+/// release itself runs already or ran long ago, must not begin its review anew.
 async fn covered(
     door: &Door,
     release: &ReleaseId,
@@ -146,8 +146,10 @@ async fn covered(
         };
         Ok(state.reports.get(environment).is_some_and(|report| {
             report.subject_version == outlook.subject_version
-                && (decided || report.depth == outlook.depth)
-                && bundles.is_subset(&report.bundles)
+                && (decided
+                    || report.depth == outlook.depth
+                        && bundles.is_subset(&report.bundles)
+                        && (outlook.sandbox || !report.sandbox))
         }))
     })
     .await
@@ -255,6 +257,7 @@ fn facts(
             .any(|report| report.below_threshold),
         results,
         omitted: u32::try_from(omitted).unwrap_or(u32::MAX),
+        sandbox: dossier.outlook.sandbox,
     }
 }
 

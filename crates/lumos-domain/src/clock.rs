@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     event::{ClockSourceNamed, ClockStepped},
+    log_review,
     refusal::Refusal,
     stream::Stream,
     world::{Decided, Halt, World},
@@ -56,5 +57,9 @@ pub(crate) fn record_step(
         return Ok(Vec::new());
     }
     let stepped = ClockStepped { expected, found };
-    Ok(vec![(Stream::Org, stepped.into())])
+    let mut decided = vec![(Stream::Org, stepped.into())];
+    if found < expected {
+        decided.extend(log_review::set_back(world, found)?);
+    }
+    Ok(decided)
 }

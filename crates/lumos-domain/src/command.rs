@@ -332,7 +332,7 @@ fn consequences(
         C::Assign {
             assignment,
             approval,
-        } => system::assign(world, assignment, approval, now),
+        } => system::assign(world, caller, assignment, approval, now),
         C::IntendPromotion { approval } => system::intend_promotion(world, approval, now),
         C::SettlePromotion { release, outcome } => {
             system::settle_promotion(world, release, outcome)

@@ -145,6 +145,9 @@ pub struct ReportFacts {
     pub results: Vec<ReportedResult>,
     /// How many further results were left out.
     pub omitted: u32,
+    /// Whether it was made in a sandbox. Outside of one it counts no more: one person could have recorded anything there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sandbox: bool,
 }
 
 impl ReportFacts {

@@ -165,8 +165,8 @@ impl LogReview {
     /// When the clock must look at it under `schedule`, as of `now`.
     fn next_under(&self, schedule: &Schedule, now: Timestamp) -> Timestamp {
         match &self.open {
-            Some(open) if open.missed == 0 => schedule.overdue(open.since).max(now),
-            Some(open) => again(schedule, open.since, now).1,
+            Some(open) if open.missed == 0 => schedule.overdue(open.since.min(now)).max(now),
+            Some(open) => again(schedule, open.since.min(now), now).1,
             None => due_after(self.until.unwrap_or(now), schedule, now).max(now),
         }
     }
@@ -220,11 +220,18 @@ pub(crate) fn set(world: &World, command: &SetLogReview, now: Timestamp) -> Resu
     if command.schedule == state.schedule {
         return Ok(Vec::new());
     }
-    let next = command.schedule.as_ref();
+    let next = command.schedule.as_ref().map(|schedule| {
+        let next = state.next_under(schedule, now);
+        // What one person may do alone puts nothing off, whatever the clock shows meanwhile.
+        let was = state.schedule.as_ref();
+        let alone = was.is_some_and(|was| !schedule.loosens(was));
+        let before = state.next.filter(|_| alone);
+        before.map_or(next, |before| next.min(before))
+    });
     let set = LogReviewSet {
         schedule: command.schedule.clone(),
         was: state.schedule.clone(),
-        next: next.map(|schedule| state.next_under(schedule, now)),
+        next,
         reason: command.reason,
     };
     Ok(vec![(Stream::LogReview, set.into())])
@@ -259,6 +266,24 @@ pub(crate) fn timer_due(world: &World, now: Timestamp) -> Result<Decided, Halt> 
     Ok(vec![(Stream::LogReview, event)])
 }
 
+/// The clock was set back to `now`, and believed before. Where that has put off by a day or more what the entries ask for,
+/// as a signature does that was made in a year to come, a review is due at once.
+pub(crate) fn set_back(world: &World, now: Timestamp) -> Result<Decided, Halt> {
+    let state = world.log_review()?;
+    let (Some(schedule), Some(next)) = (&state.schedule, state.next) else {
+        return Ok(Vec::new());
+    };
+    if next < days_after(state.next_under(schedule, now), 1) {
+        return Ok(Vec::new());
+    }
+    let since = state.open.as_ref().map_or(now, |open| open.since.min(now));
+    let due = LogReviewDue {
+        since,
+        overdue: schedule.overdue(since),
+    };
+    Ok(vec![(Stream::LogReview, due.into())])
+}
+
 /// A log review to sign.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignLogReview {
@@ -266,6 +291,8 @@ pub struct SignLogReview {
     pub from: u64,
     /// The size of the checkpoint that the range ends at: the index after its last entry.
     pub size: u64,
+    /// The root hash of that checkpoint, as it was signed.
+    pub root: Digest,
     /// The hash of the record that the signer was shown: [`Examined::record`].
     pub record: Digest,
     /// What was found.
@@ -296,6 +323,16 @@ pub fn span(world: &World, size: u64) -> Result<Span, Halt> {
         return Err(Refusal::LogRange { problem }.into());
     }
     Ok(Span { from, size })
+}
+
+/// The refusal where the entries that were read are others than those that were signed.
+#[must_use]
+pub fn not_those(size: u64) -> Refusal {
+    let problem = format!(
+        "the entries that were read are not those under the signed checkpoint over {size} entries: somebody changed the \
+         database. Sign nothing, and run `lumos ledger verify`"
+    );
+    Refusal::LogRange { problem }
 }
 
 /// Whether `who` may sign at all: who holds the role everywhere, as long as log reviews are asked for.
@@ -368,6 +405,9 @@ pub(crate) fn sign(
             now: record,
         }
         .into());
+    }
+    if sign.root != examined.root() {
+        return Err(not_those(sign.size).into());
     }
     if let Some(act) = own_act(world, examined, &signer)? {
         return Err(Refusal::OwnActs {

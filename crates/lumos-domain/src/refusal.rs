@@ -91,6 +91,9 @@ refusals! {
     /// The report was judged for another depth.
     ReportForOtherDepth { judged: Depth, now: Depth } = "report-for-other-depth",
         "the report was judged for depth `{judged}`, but depth is now `{now}`; the compliance checker makes a new one";
+    /// The report was made in the sandbox.
+    ReportFromSandbox = "report-from-sandbox",
+        "the report was made in a sandbox that was left; the compliance checker makes a new one";
     /// The report does not use the bundles that bind the model.
     ReportLacksBundle { bundle: String } = "report-lacks-bundle",
         "the report does not hold the release against `{bundle}`, which binds this model";

@@ -425,6 +425,9 @@ pub(crate) fn record_report(
         }
         .into());
     }
+    if report.sandbox != world.org()?.sandbox {
+        return Err(Refusal::ReportFromSandbox.into());
+    }
     if report.results.len() > REPORTED_RESULTS_MAX {
         return Err(Refusal::BadRules {
             problem: "a report lists at most 200 results".into(),

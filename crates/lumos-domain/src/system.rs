@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    actor::Caller,
+    actor::{Actor, Caller},
     event::{
         Event, PromotionFailed, PromotionIntended, PromotionObserved, ReleasesAssigned,
         ResumeRequested, SystemDefined, SystemResumed, SystemStopped,
@@ -215,9 +215,11 @@ pub(crate) fn resume(
     Ok(vec![(Stream::System(name.clone()), event)])
 }
 
-/// Lets an agent use an approved release. Duties are checked once more here (DESIGN promise 6).
+/// Lets an agent use an approved release. Duties are checked once more here (DESIGN promise 6). People may go back to an
+/// earlier release whose approval holds; LUMOS's own agents, who may come to an approval late, never do.
 pub(crate) fn assign(
     world: &World,
+    caller: &Caller,
     id: &AssignmentId,
     approval: &ReviewId,
     now: Timestamp,
@@ -238,6 +240,17 @@ pub(crate) fn assign(
         .is_some_and(|current| current.approval == *approval)
     {
         return Ok(Vec::new());
+    }
+    if matches!(caller.actor, Actor::Agent(_))
+        && let Some(current) = assignment.current()
+        && let Some(last) = world
+            .model(&tuple.release.model)?
+            .current
+            .get(&id.environment)
+        && last.approval == current.approval
+    {
+        let problem = format!("`{}` runs what was approved later", id.agent_ref());
+        return Err(Refusal::NoApproval { problem }.into());
     }
     let new = Assigned {
         release: tuple.release.clone(),

@@ -1,14 +1,14 @@
 //! The auditor's live questions, answered from the ledger's entries alone: each is one function from entries to a
 //! table, so that whoever has an export can check the answer line by line.
 
-use std::str::FromStr;
+use std::{collections::VecDeque, str::FromStr};
 
 use jiff::Timestamp;
 use lumos_domain::{actor::Actor, event::Event, id::PersonId, words::Reading};
 
 use crate::{
     door::DoorError,
-    ports::{PortError, Store, StoredEntry, Value},
+    ports::{PortError, Store, StoredEntry},
     record::LedgerEntry,
 };
 
@@ -128,12 +128,13 @@ impl Question {
         !matches!(self, Self::Changes | Self::Overdue | Self::Reviewers)
     }
 
-    /// Whether the answer rests on the entry, of the types that it is answered from. What is only listed is kept for the
-    /// period alone, so that an answer takes the room of what it tells, not of all there ever was.
+    /// Whether the answer rests on the entry, of the types that it is answered from. What is only listed is wanted for the
+    /// period alone.
     fn wants(self, entry: &LedgerEntry, period: &Period) -> bool {
         let inside = match (self, &entry.event) {
             (Self::Refused | Self::Reads | Self::Erased, _)
             | (Self::Reviewers, Event::Signed(_) | Event::LogReviewed(_)) => true,
+            (Self::Bypass, event) => !matches!(event, Event::ProposalMade(_)),
             (Self::LogReviews, Event::ReadingRecorded(e)) if e.reading != Reading::LogReview => {
                 return false;
             }
@@ -144,31 +145,77 @@ impl Question {
 
     /// The types of the entries that it is answered from.
     pub(crate) const fn kinds(self) -> &'static [&'static str] {
-        self.answer().0
+        match self {
+            Self::Who => who::KINDS,
+            Self::Changes => changes::KINDS,
+            Self::Refused => refused::KINDS,
+            Self::Bypass => bypass::KINDS,
+            Self::Reads => reads::KINDS,
+            Self::Erased => erased::KINDS,
+            Self::LogReviews => log_reviews::KINDS,
+            Self::Overdue => overdue::KINDS,
+            Self::Reviewers => reviewers::KINDS,
+        }
     }
 
     /// The answer, from entries of those types in the order of the ledger.
     pub(crate) fn answered(self, entries: &[LedgerEntry], period: &Period) -> Table {
-        self.answer().1(entries, period)
+        let mut answer = self.begin(*period);
+        entries.iter().for_each(|entry| answer.follow(entry));
+        answer.table()
     }
 
-    const fn answer(self) -> (&'static [&'static str], Answer) {
+    /// The answer before any entry was looked at.
+    fn begin(self, period: Period) -> Box<dyn Answer> {
+        let kept = |from| Box::new(Kept::of(period, from)) as Box<dyn Answer>;
         match self {
-            Self::Who => (who::KINDS, who::answer),
-            Self::Changes => (changes::KINDS, changes::answer),
-            Self::Refused => (refused::KINDS, refused::answer),
-            Self::Bypass => (bypass::KINDS, bypass::answer),
-            Self::Reads => (reads::KINDS, reads::answer),
-            Self::Erased => (erased::KINDS, erased::answer),
-            Self::LogReviews => (log_reviews::KINDS, log_reviews::answer),
-            Self::Overdue => (overdue::KINDS, overdue::answer),
-            Self::Reviewers => (reviewers::KINDS, reviewers::answer),
+            Self::Changes => Box::new(changes::Changes::of(period)),
+            Self::Overdue => Box::new(overdue::Overdue::of(period)),
+            Self::Reviewers => Box::new(reviewers::Reviewers::of(period)),
+            Self::LogReviews => Box::new(log_reviews::LogReviews::of(period)),
+            Self::Who => kept(who::answer),
+            Self::Refused => kept(refused::answer),
+            Self::Bypass => kept(bypass::answer),
+            Self::Reads => kept(reads::answer),
+            Self::Erased => kept(erased::answer),
         }
     }
 }
 
-/// From the entries of certain types up to the end of a period to the answer.
-type Answer = fn(&[LedgerEntry], &Period) -> Table;
+/// An answer on its way: it takes in the entries that it rests on, in the order of the ledger, and keeps what it will tell
+/// and what is open, so that it takes the room of that and not of all there ever was.
+trait Answer: Send {
+    fn follow(&mut self, entry: &LedgerEntry);
+
+    fn table(self: Box<Self>) -> Table;
+}
+
+/// An answer that rests on few entries but those that it tells, and keeps them.
+struct Kept {
+    period: Period,
+    entries: Vec<LedgerEntry>,
+    from: fn(&[LedgerEntry], &Period) -> Table,
+}
+
+impl Kept {
+    const fn of(period: Period, from: fn(&[LedgerEntry], &Period) -> Table) -> Self {
+        Self {
+            period,
+            entries: Vec::new(),
+            from,
+        }
+    }
+}
+
+impl Answer for Kept {
+    fn follow(&mut self, entry: &LedgerEntry) {
+        self.entries.push(entry.clone());
+    }
+
+    fn table(self: Box<Self>) -> Table {
+        (self.from)(&self.entries, &self.period)
+    }
+}
 
 /// A row for each entry inside the period that means one.
 fn listed(
@@ -273,39 +320,62 @@ pub async fn ask(
     question: Question,
     period: &Period,
 ) -> Result<Table, DoorError> {
-    let (kinds, answer) = question.answer();
-    let mut entries = Vec::new();
-    for kind in kinds {
-        let mut after = -1;
-        loop {
-            let page = of_kind(store, kind, after).await?;
-            let Some(last) = page.last() else { break };
-            after = i64::try_from(last.index).unwrap_or(i64::MAX);
-            for stored in &page {
-                let entry = LedgerEntry::read(stored)?;
-                if question.wants(&entry, period) {
-                    entries.push(entry);
-                }
-            }
+    let mut answer = question.begin(*period);
+    let kinds = question.kinds().iter();
+    let mut kinds: Vec<OfKind> = kinds.map(|kind| OfKind::of(kind)).collect();
+    loop {
+        for kind in &mut kinds {
+            kind.read_on(store).await?;
+        }
+        let next = kinds.iter_mut().filter_map(|kind| {
+            let index = kind.page.front()?.index;
+            Some((index, kind))
+        });
+        let next = next.min_by_key(|(index, _)| *index);
+        let Some(stored) = next.and_then(|(_, kind)| kind.page.pop_front()) else {
+            return Ok(answer.table());
+        };
+        let entry = LedgerEntry::read(&stored)?;
+        if question.wants(&entry, period) {
+            answer.follow(&entry);
         }
     }
-    entries.sort_unstable_by_key(|entry| entry.index);
-    Ok(answer(&entries, period))
 }
 
-/// The next entries of a type after ledger index `after`, a page of them.
-async fn of_kind(store: &dyn Store, kind: &str, after: i64) -> Result<Vec<StoredEntry>, PortError> {
-    let sql = "SELECT idx, bytes FROM entries WHERE kind = $1 AND idx > $2 ORDER BY idx LIMIT 1000";
-    let rows = store.query(sql, vec![kind.into(), after.into()]).await?;
-    let stored = rows.into_iter().filter_map(|row| {
-        let index = u64::try_from(row.int(0)?).ok()?;
-        let mut cells = row.0.into_iter();
-        match cells.nth(1) {
-            Some(Value::Bytes(bytes)) => Some(StoredEntry { index, bytes }),
-            _ => None,
+/// The entries of a type, in the order of the ledger, of which a page is in memory.
+struct OfKind {
+    kind: &'static str,
+    after: i64,
+    page: VecDeque<StoredEntry>,
+    ended: bool,
+}
+
+impl OfKind {
+    const fn of(kind: &'static str) -> Self {
+        Self {
+            kind,
+            after: -1,
+            page: VecDeque::new(),
+            ended: false,
         }
-    });
-    Ok(stored.collect())
+    }
+
+    /// Reads a page, if none is left.
+    async fn read_on(&mut self, store: &dyn Store) -> Result<(), PortError> {
+        if self.ended || !self.page.is_empty() {
+            return Ok(());
+        }
+        let sql =
+            "SELECT idx, bytes FROM entries WHERE kind = $1 AND idx > $2 ORDER BY idx LIMIT 100";
+        let params = vec![self.kind.into(), self.after.into()];
+        let rows = store.query(sql, params).await?;
+        self.page = rows.into_iter().filter_map(StoredEntry::of_row).collect();
+        match self.page.back() {
+            Some(last) => self.after = i64::try_from(last.index).unwrap_or(i64::MAX),
+            None => self.ended = true,
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

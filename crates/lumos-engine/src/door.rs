@@ -419,8 +419,8 @@ impl Door {
     }
 }
 
-/// Whether an event is a step to another key, or what a server says of itself when it starts. A confirmation stands
-/// beside what was confirmed.
+/// Whether an event is a step to another key, or what a server says of itself when it starts, with what a step of its
+/// clock makes due. A confirmation stands beside what was confirmed.
 fn is_about_keys(event: &Event) -> bool {
     match event {
         Event::KeyAdopted(_)
@@ -432,6 +432,7 @@ fn is_about_keys(event: &Event) -> bool {
         | Event::StartRecorded(_)
         | Event::ClockSourceNamed(_)
         | Event::ClockStepped(_)
+        | Event::LogReviewDue(_)
         | Event::LedgerReread(_) => true,
         Event::ProposalMade(made) => matches!(made.change, Governed::RotateKey(_)),
         _ => false,

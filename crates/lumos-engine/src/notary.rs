@@ -168,9 +168,7 @@ impl Notary {
                     tracing::error!(%problem, "the ledger's head could not be signed; it will be tried again");
                     self.trouble.send_replace(Some(problem));
                     // Another replica may be able to.
-                    if let Some(turn) = &self.turn {
-                        turn.give_back().await;
-                    }
+                    self.pass_on().await;
                     Some(TRY_AGAIN)
                 }
                 Err(error) => return Err(error),
@@ -181,11 +179,15 @@ impl Notary {
                 () = stopped(&mut stop) => break,
             }
         }
+        self.pass_on().await;
+        Ok(())
+    }
+
+    /// Gives the turn back, where there is one; where the store does not answer, it runs out.
+    async fn pass_on(&self) {
         if let Some(turn) = &self.turn {
-            // Else it runs out.
             drop(tokio::time::timeout(STOPS_WITHIN, turn.give_back()).await);
         }
-        Ok(())
     }
 
     /// After how long to look again though nothing was committed here.

@@ -228,6 +228,17 @@ pub struct StoredEntry {
     pub bytes: Vec<u8>,
 }
 
+impl StoredEntry {
+    /// From a row with an index and bytes.
+    pub(crate) fn of_row(row: Row) -> Option<Self> {
+        let index = u64::try_from(row.int(0)?).ok()?;
+        match row.0.into_iter().nth(1) {
+            Some(Value::Bytes(bytes)) => Some(Self { index, bytes }),
+            _ => None,
+        }
+    }
+}
+
 /// The ledger and the tables beside it. One writer; appends of many callers share a commit.
 #[async_trait]
 pub trait Store: Send + Sync {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use lumos_ledger::{
-    Hash,
+    Frontier, Hash,
     proof::{self, Absent, HashReader, MemoryHashes},
     tile::{Kind, Tile},
     tree,
@@ -54,6 +54,20 @@ impl Hashes {
             proof::consistency(old, new, reader)
         })
         .await
+    }
+
+    /// The right edge of the tree of the first `size` entries.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn frontier(&self, store: &dyn Store, size: u64) -> Result<Frontier, PortError> {
+        let mut upper = self.0.lock().await;
+        extend(&mut upper, store, size / BLOCK).await?;
+        let last = size / BLOCK;
+        let blocks = vec![(last, leaves(store, last, size).await?)];
+        let upper = &*upper;
+        proof::frontier(size, &Blocks { upper, blocks })
+            .map_err(|error| PortError::new(format!("the edge of a tree of {size}"), error))
     }
 
     /// Makes a proof in the tree of `size` entries that looks inside these blocks only.
@@ -199,6 +213,21 @@ mod tests {
                 let verdict = proof::verify_consistency((from, &roots.0), (to, &roots.1), &proof);
                 assert_eq!(verdict, Ok(()), "{old} to {new}");
             }
+        }
+    }
+
+    #[test]
+    fn edges_from_blocks_are_those_of_the_leaves() {
+        let all: Vec<Hash> = (0..1_100_u32)
+            .map(|n| tree::leaf_hash(&n.to_be_bytes()))
+            .collect();
+        for size in [0_usize, 1, 255, 256, 257, 512, 700, 1_024, 1_100] {
+            let (upper, edge) = (whole(&all[..size]), size as u64);
+            let reader = blocks(&all[..size], &upper, [edge, edge]);
+            let mut found = proof::frontier(edge, &reader).unwrap();
+            assert_eq!(found.root(), tree::root(&all[..size]), "{size}");
+            all[size..].iter().for_each(|leaf| found.append(*leaf));
+            assert_eq!(found.root(), tree::root(&all), "{size}");
         }
     }
 

@@ -32,7 +32,7 @@ mod progress;
 mod timers;
 
 pub use follow::Follow;
-pub use jobs::Taken;
+pub use jobs::{Taken, let_all_go};
 pub(crate) use operate::is_held;
 pub use operate::{OperateError, STREAM, WEBHOOK, acknowledge, begin_anew, hold, replay, retry};
 pub use progress::{Leased, Progress, progress};
@@ -52,19 +52,6 @@ pub const SCHEMA: &[&str] = &[
 
 /// Jobs worked off at the same time by one subscriber.
 const AT_ONCE: usize = 4;
-/// Lets go of every job that a server had taken which does not run any more, such as one whose ledger was moved or
-/// restored.
-///
-/// # Errors
-/// When the store fails.
-pub async fn let_go(store: &dyn Store) -> Result<(), PortError> {
-    let sql = "UPDATE jobs SET state = 'waiting', lease_us = 0 WHERE state = 'taken'";
-    let params = Vec::new();
-    store
-        .execute(vec![crate::ports::Statement { sql, params }])
-        .await
-        .map(|_| ())
-}
 
 /// How often the leases of jobs in work are renewed, where other processes would take them over.
 const RENEW: SignedDuration = SignedDuration::from_secs(10);
@@ -151,6 +138,12 @@ impl Hand {
     #[must_use]
     pub const fn new(door: Door, agent: OwnAgent, taken: Taken) -> Self {
         Self { door, agent, taken }
+    }
+
+    /// The ledger index, from 0, of the entry that it handles.
+    #[must_use]
+    pub const fn entry(&self) -> u64 {
+        self.taken.entry
     }
 
     /// Submits the command of `step`: handled again, the same step is answered with its first outcome.

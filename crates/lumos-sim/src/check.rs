@@ -22,10 +22,10 @@ use lumos_ledger::{
     tree,
     verify::{self, Depth, ReadError, Source, Trust},
 };
-use lumos_store::FileAnchor;
+use lumos_store::{FileAnchor, Opened};
 use serde_json::Value as Json;
 
-use crate::{World, ground::Opened, house, process::Key, story, wait::finish};
+use crate::{World, house, process::Key, story, wait::finish};
 
 /// What a told story leaves behind, free of what may differ from run to run: times, salts, and the digests that
 /// follow from them. Two worlds with the same story have the same.
@@ -59,7 +59,7 @@ impl World {
         let runtime = self.runtime();
         let _entered = runtime.enter();
         let data = self.outside.data();
-        let opened = finish(Opened::open(&self.ground, &data))?;
+        let opened = finish(self.ground.open(&data))?;
         let store = opened.store();
         let entries = finish(store.entries(0, u32::MAX))?;
         self.whole(&*store, &entries)?;

@@ -169,8 +169,8 @@ impl Plan {
         self.dead.send_replace(false);
     }
 
-    /// A commit comes over the wire; what becomes of it, if it is not simply passed on. A process that ends there does
-    /// so now.
+    /// A commit comes over the wire; what becomes of it, if it is not simply passed on, and of the process afterwards:
+    /// see [`Self::end`].
     pub(crate) fn commit(&self) -> Option<(Fault, After)> {
         let mut state = self.state();
         let number = state.commits;

@@ -18,7 +18,7 @@ use lumos_domain::{
 use lumos_engine::{
     Door, Request,
     keyring::{KeyRing, Places},
-    notary::Notary,
+    notary::{Notary, Turn},
     ports::{
         FoundEvidence, KeyStore, PortError, Ports, Registry, ScanError, Scanned, Scanner, Signer,
     },
@@ -31,7 +31,6 @@ use lumos_store::FileAnchor;
 
 use crate::{
     fault::{FaultyAnchor, FaultyBlobs, FaultyStore},
-    ground::Opened,
     house,
     registry::FaultyRegistry,
     world::Outside,
@@ -155,8 +154,7 @@ impl Process {
     pub(crate) async fn start(outside: Outside, holder: String) -> Result<Self> {
         let data = outside.data();
         let plan = || Arc::clone(&outside.plan);
-        let opened = Opened::open(&outside.ground, &data);
-        let opened = plan().wait(opened).await?;
+        let opened = plan().wait(outside.ground.open(&data)).await?;
         ensure!(
             !plan().read(opened.needs_rebuild()).await?,
             "nothing rebuilt anything, yet a rebuild is unfinished"
@@ -179,7 +177,12 @@ impl Process {
         let ring = KeyRing::open(Arc::clone(&store), clock, places, house::ORIGIN).await?;
         let ring = Arc::new(ring);
         let first = ring.first().clone();
-        let turn = opened.turn(&store, &ports.clock, holder).await?;
+        // Whose turn it is to sign, where others could.
+        let turn = if store.is_shared() {
+            Some(Turn::new(Arc::clone(&store), Arc::clone(&ports.clock), holder).await?)
+        } else {
+            None
+        };
         let notary = Notary::start(store, Arc::new(anchor), ring, house::ORIGIN, turn).await?;
         let door = Door::open(ports, house::ORIGIN).await?;
         if size == 0 {

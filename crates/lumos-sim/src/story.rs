@@ -111,6 +111,8 @@ pub struct Story {
     /// Which of its two versions is approved in the end.
     pub(crate) holds: &'static str,
     done: usize,
+    /// How many writes had come when its last part began.
+    pub(crate) before: usize,
     /// What somebody was told last who did not get what they wanted.
     pub refused: String,
 }
@@ -153,6 +155,7 @@ impl Story {
             parts,
             holds,
             done: 0,
+            before: 0,
             refused: String::new(),
         }
     }
@@ -173,10 +176,16 @@ impl Story {
         self.done
     }
 
-    pub(crate) fn came(&mut self, came: Came) -> bool {
+    /// Takes what came of the next step, when so many writes had come.
+    pub(crate) fn came(&mut self, came: Came, writes: usize) -> bool {
         match came {
             Came::Done => {
                 self.done += 1;
+                let last = self.parts.last().map_or(0, |last| last.len());
+                let steps: usize = self.parts.iter().map(|part| part.len()).sum();
+                if self.done == steps - last {
+                    self.before = writes;
+                }
                 true
             }
             Came::Waits(why) => {
@@ -384,6 +393,7 @@ async fn sign_log(door: &Door) -> Result<Unsealed> {
         Command::SignLogReview(SignLogReview {
             from: span.from,
             size: span.size,
+            root: examined.root(),
             record: examined.record(),
             finding: Finding::Nothing,
             reason: sealer.seal("looked at every change of people"),

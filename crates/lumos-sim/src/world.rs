@@ -189,6 +189,12 @@ impl World {
         &self.outside.plan
     }
 
+    /// The number of the first write that came when the last part of its story had begun.
+    #[must_use]
+    pub fn last_part(&self) -> usize {
+        self.outside.story().before
+    }
+
     pub(crate) const fn runtime(&self) -> &Runtime {
         &self.runtime
     }
@@ -308,7 +314,7 @@ impl World {
                     let told = outside.story();
                     let came: Came = story::attempt(&process.door, &outside, &told).await?;
                     let mut story = outside.story.lock().unwrap_or_else(PoisonError::into_inner);
-                    if story.came(came) {
+                    if story.came(came, outside.plan.writes().len()) {
                         outside.plan.changed();
                     }
                     Ok(())

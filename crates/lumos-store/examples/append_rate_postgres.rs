@@ -80,7 +80,7 @@ async fn compare(url: &str, time: Duration, rounds: u32) -> Result<(), Failure> 
             let stored = stored(&store, (clients, round), time).await?;
             // A commit of the bare loop holds as many rows as one of the store did on average.
             let group = stored.1;
-            looped += bare_loop(&bare, group, time).await? / f64::from(rounds);
+            looped += bare_loop(&bare, (clients, group), time).await? / f64::from(rounds);
             // PostgreSQL has a hundred connections.
             chain += chained(url, clients.min(64), time).await? / f64::from(rounds);
             ours += stored.0 / f64::from(rounds);
@@ -183,7 +183,11 @@ const BARE: &str = "
     INSERT INTO bare_head SELECT 1, 0, frontier FROM head ON CONFLICT DO NOTHING;";
 
 /// The same rows by the shortest way: no caller waits, nothing is looked at, locked, hashed or read back.
-async fn bare_loop(client: &Client, group: usize, time: Duration) -> Result<f64, Failure> {
+async fn bare_loop(
+    client: &Client,
+    (clients, group): (u64, usize),
+    time: Duration,
+) -> Result<f64, Failure> {
     let entries = client
         .prepare(
             "INSERT INTO bare_entries (idx, stream, version, kind, bytes, leaf) SELECT * FROM unnest
@@ -214,6 +218,7 @@ async fn bare_loop(client: &Client, group: usize, time: Duration) -> Result<f64,
         vec![KIND; group],
         vec![1_i64; group],
     );
+    let clients = i64::try_from(clients)?;
     let mut frontier = Frontier::new();
     frontier.append(tree::leaf_hash(&bytes[0]));
     let frontier = frontier.to_bytes();
@@ -225,12 +230,17 @@ async fn bare_loop(client: &Client, group: usize, time: Duration) -> Result<f64,
     while now().duration_since(start) < time {
         let next = index + i64::try_from(group)?;
         let indices: Vec<i64> = (index..next).collect();
-        let names: Vec<String> = indices.iter().map(|n| format!("person/b{n}")).collect();
+        let turns = indices.iter().map(|n| (n % clients, n / clients + 1));
+        let (names, versions): (Vec<String>, Vec<i64>) = turns
+            .map(|(client, version)| (format!("person/b{clients}-{client}"), version))
+            .unzip();
+        let ids = names.iter().zip(&versions);
+        let ids: Vec<String> = ids.map(|(name, n)| format!("{name}-{n}")).collect();
         let size = next;
         client.batch_execute("BEGIN").await?;
-        let of_entries: Params<'_, 6> = [&indices, &names, &ones, &kinds, &bytes, &leaves];
-        let of_streams: Params<'_, 2> = [&names, &ones];
-        let of_commands: Params<'_, 3> = [&names, &indices, &ones];
+        let of_entries: Params<'_, 6> = [&indices, &names, &versions, &kinds, &bytes, &leaves];
+        let of_streams: Params<'_, 2> = [&names, &versions];
+        let of_commands: Params<'_, 3> = [&ids, &indices, &ones];
         let of_latest: Params<'_, 2> = [&names, &indices];
         let of_head: Params<'_, 2> = [&size, &frontier];
         // On the wire at once, as the store does it.

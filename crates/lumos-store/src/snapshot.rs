@@ -22,10 +22,16 @@ mod told;
 /// row of the head is replaced.
 pub(crate) const OWN: &[&str] = &["meta", "head"];
 
-/// The note in `meta` that tables were being made anew. It goes wherever the tables go.
+/// The note in `meta` that tables were being made anew.
 pub(crate) const REBUILDING: &str = "rebuild";
 
-/// Notes it, in either store.
+/// The note in `meta` that no entry says yet that the ledger was restored.
+pub(crate) const RESTORED: &str = "restored";
+
+/// The notes that go wherever the tables go, and are made by a restore.
+pub(crate) const MARKS: [&str; 2] = [REBUILDING, RESTORED];
+
+/// Makes one of them, in either store.
 pub(crate) const MARK: &str =
     "INSERT INTO meta (key, value) VALUES ($1, 'unfinished') ON CONFLICT (key) DO NOTHING";
 
@@ -258,7 +264,7 @@ pub fn is_vacant(dir: &Path) -> Result<(), SnapshotError> {
 
 /// Makes the database of the data directory `dir`, which the caller holds, from the snapshot `file`, which the caller has
 /// checked. The rows of `forget` are left out; with `anew` the tables beside the ledger must be made anew from it before
-/// anything is appended, whatever the snapshot says they hold. It is there whole or not at all.
+/// anything is appended, whatever the snapshot says they hold, and [`crate::Opened::was_restored`]. It is there whole or not at all.
 ///
 /// # Errors
 /// [`SnapshotError::NotEmpty`] when there is one already, others when a file fails.
@@ -287,11 +293,10 @@ pub fn restore(
         }
     }
     if anew {
-        connection
-            .execute(MARK, [REBUILDING])
-            .map_err(SnapshotError::database(
-                "marking the tables beside the ledger",
-            ))?;
+        for mark in MARKS {
+            let noted = connection.execute(MARK, [mark]);
+            noted.map_err(SnapshotError::database("noting that it was restored"))?;
+        }
     }
     connection
         .close()

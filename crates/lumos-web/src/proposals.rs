@@ -106,9 +106,9 @@ pub async fn confirm(
     once: Once,
     proposal: ProposalId,
 ) -> Result<(Outcome, Option<String>), Problem> {
-    can_sign(app, &proposal).await?;
     let half = Half::draw(app);
     let (command, sealed) = (half.confirms(&proposal), vec![half.sealed.clone()]);
+    can_sign(app, &caller, &command, &proposal).await?;
     let outcome = app.submit(caller, once, command, sealed).await?;
     // Where the same request was done before, another half was told then.
     let is_ours = |event: &Event| matches!(event, Event::TokenIssued(e) if e.second == Some(half.sealed.commitment));
@@ -116,9 +116,19 @@ pub async fn confirm(
     Ok((outcome, told.then_some(half.secret)))
 }
 
-/// Where another key is to sign: that it can, on every server. Days may lie between the proposal and this.
-async fn can_sign(app: &App, proposal: &ProposalId) -> Result<(), Problem> {
+/// Where another key is to sign: that it can, on every server. Days may lie between the proposal and this. For whoever may
+/// not confirm nothing is tried out: that is left to the answer they get.
+async fn can_sign(
+    app: &App,
+    caller: &Caller,
+    confirm: &Command,
+    proposal: &ProposalId,
+) -> Result<(), Problem> {
+    let now = app.door.ports().clock.now();
     let key = app.door.ask(|world| {
+        if refusal(world, caller, confirm, now)?.is_some() {
+            return Ok(None);
+        }
         let waiting = world.proposal(proposal)?.waiting.as_ref();
         Ok(match waiting.map(|waiting| &waiting.change) {
             Some(Governed::RotateKey(rotate)) => world.keys()?.get(&rotate.key).cloned(),

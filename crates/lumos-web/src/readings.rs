@@ -19,15 +19,21 @@ use lumos_engine::secret;
 use crate::{
     app::{App, Once},
     auth::SignedIn,
+    pack::turns::Turns,
     problem::Problem,
 };
 
 /// Seconds in which what somebody reads again is the same reading.
 const WINDOW_S: i64 = 3_600;
 
-/// Who read what in the hour that runs, where a reading is many requests.
+/// What is read in bulk.
 #[derive(Debug, Default)]
-pub struct Readings(Mutex<BTreeMap<(PersonId, Reading, String), i64>>);
+pub struct Readings {
+    /// Who read what in the hour that runs, where a reading is many requests.
+    seen: Mutex<BTreeMap<(PersonId, Reading, String), i64>>,
+    /// Whose turn it is to have the log looked through for its review.
+    pub(crate) looks: Turns,
+}
 
 /// The first reading of its kind in an hour. Unless it is kept, it is forgotten when it is dropped: what was not recorded,
 /// because nothing could be written or the reader went away, is still to be recorded.
@@ -41,7 +47,7 @@ impl Readings {
     fn first(&self, key: (PersonId, Reading, String), now: Timestamp) -> Option<First<'_>> {
         let hour = now.as_second().div_euclid(WINDOW_S);
         // A map is whole after every step: a thread that broke left nothing half done.
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.retain(|_, at| *at == hour);
         let is_first = seen.insert(key.clone(), hour).is_none();
         // Made only if it is the first: dropped, it would forget the reading that was.
@@ -61,7 +67,7 @@ impl First<'_> {
 impl Drop for First<'_> {
     fn drop(&mut self) {
         if let Some(key) = &self.key {
-            let seen = &self.readings.0;
+            let seen = &self.readings.seen;
             seen.lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .remove(key);
@@ -86,8 +92,9 @@ pub(crate) async fn record(
     Ok(outcome.appended.map_or(0, |appended| appended.first))
 }
 
-/// Records a reading that is many requests, an answer to one, or what a client says that it is about to read: the first of
-/// its kind in an hour, so that nobody makes the ledger grow by reading. The entry; nothing for a repeated one.
+/// Records a reading that is many requests, an answer to one, or what a client says that it is about to read: the first in
+/// an hour of what `of` tells from others, so that nobody makes the ledger grow by reading. The entry; nothing for a
+/// repeated one.
 ///
 /// # Errors
 /// When the reader may not read that, or nothing can be recorded.
@@ -95,11 +102,12 @@ async fn once_an_hour(
     app: &App,
     who: &SignedIn,
     reading: ReadingRecorded,
+    of: String,
 ) -> Result<Option<u64>, Problem> {
     let (Actor::Person(person) | Actor::Service(person)) = &who.caller.actor else {
         return Ok(None);
     };
-    let key = (person.clone(), reading.reading, reading.about.clone());
+    let key = (person.clone(), reading.reading, of);
     let Some(first) = app.readings.first(key, app.door.ports().clock.now()) else {
         return Ok(None);
     };
@@ -108,7 +116,8 @@ async fn once_an_hour(
     Ok(Some(entry))
 }
 
-/// Records what a client declares; only then what it covers is no further reading.
+/// Records what a client declares: each time, but not again while there is still the same checkpoint to read, or declaring
+/// would be all that makes the ledger grow. What it covers is no further reading.
 ///
 /// # Errors
 /// When the reader may not read that, or nothing can be recorded.
@@ -118,7 +127,8 @@ pub(crate) async fn declare(
     reading: ReadingRecorded,
     (kind, about): (Reading, &str),
 ) -> Result<Option<u64>, Problem> {
-    let entry = once_an_hour(app, who, reading).await?;
+    let of = format!("{} at {}", reading.about, app.checkpoint().size);
+    let entry = once_an_hour(app, who, reading, of).await?;
     if entry.is_some() {
         let key = (who.person.person.clone(), kind, about.to_owned());
         let covered = app.readings.first(key, app.door.ports().clock.now());
@@ -137,7 +147,7 @@ pub(crate) async fn note(app: &App, who: &SignedIn, reading: Reading, about: &st
         size: app.published.borrow().size,
         digest: None,
     };
-    if let Err(problem) = once_an_hour(app, who, recorded).await {
+    if let Err(problem) = once_an_hour(app, who, recorded, about.to_owned()).await {
         tracing::error!(
             code = problem.code,
             reading = reading.as_str(),

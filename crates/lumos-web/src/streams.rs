@@ -12,6 +12,8 @@ use crate::problem::Problem;
 
 /// Streams that one person or service may have open, with whatever credentials.
 pub const EACH_MAX: usize = 256;
+/// The same once half of all are open, so that few accounts do not keep everybody else out.
+const SCARCE_MAX: usize = 32;
 /// Streams that may be open in all.
 pub const ALL_MAX: usize = 1_024;
 
@@ -45,9 +47,15 @@ impl Streams {
     pub fn enter(&self, whose: &PersonId) -> Result<Place, Problem> {
         let mut open = self.open();
         let own = open.get(whose).copied().unwrap_or(0);
-        let refused = if own >= EACH_MAX {
-            format!("{EACH_MAX} streams of yours are open; close some")
-        } else if open.values().sum::<usize>() >= ALL_MAX {
+        let all: usize = open.values().sum();
+        let own_max = if all < ALL_MAX / 2 {
+            EACH_MAX
+        } else {
+            SCARCE_MAX
+        };
+        let refused = if own >= own_max {
+            format!("{own} streams of yours are open, and now {own_max} may be; close some")
+        } else if all >= ALL_MAX {
             format!("{ALL_MAX} streams are open, which is all there are; try again later")
         } else {
             open.insert(whose.clone(), own + 1);
@@ -90,7 +98,12 @@ mod tests {
         assert_eq!(streams.enter(&id(0)).unwrap_err().code, "too-many-streams");
         places.pop();
         places.push(streams.enter(&id(0)).unwrap());
-        for n in 1..=ALL_MAX - EACH_MAX {
+        places.extend((0..EACH_MAX).map(|_| streams.enter(&id(1)).unwrap()));
+        // Half of them are gone: nobody takes the other half as these two did.
+        let third = (0..).map_while(|_| streams.enter(&id(2)).ok());
+        places.extend(third);
+        assert_eq!(streams.count(), 2 * EACH_MAX + SCARCE_MAX);
+        for n in 3..3 + ALL_MAX - streams.count() {
             places.push(streams.enter(&id(n)).unwrap());
         }
         assert_eq!(streams.count(), ALL_MAX);

@@ -26,6 +26,7 @@ use lumos_engine::{
     runtime, secret, views,
 };
 use lumos_http::{Client, Egress};
+use lumos_store::Opened;
 use lumos_web::{
     app::{App, Inner},
     auth::Gatekeeper,
@@ -238,7 +239,7 @@ impl Base {
     async fn open(loaded: &Loaded, extras: &Extras, http: &Client) -> Result<Self> {
         let (data, origin) = (&own_folder(&loaded.settings.data)?, &loaded.settings.origin);
         let storage = Storage::open(&loaded.settings, data, http).await?;
-        let store = storage.store();
+        let store = storage.opened().store();
         let size = store.frontier().await?.size();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let places = keys::places(&loaded.settings.keys, data, http, Arc::clone(&clock))?;
@@ -266,14 +267,15 @@ impl Base {
         let same = same_keys::check(&*store, &ports.key, &keys.statements, storage.replicas());
         same.await?;
         let found_by = views::lookups::are_made_with(&*store, &ports.key).await?;
-        storage.is_read_by(&views::lookups::made_by(&ports.key));
-        let restored = storage.needs_rebuild().await?;
+        storage
+            .opened()
+            .is_read_by(&views::lookups::made_by(&ports.key));
+        let restored = storage.opened().was_restored().await?;
         if restored {
-            // Before the mark goes that says so.
             runtime::begin_anew(&*store).await?;
         }
-        if restored || !found_by {
-            rebuild(&storage, &ports).await?;
+        if storage.opened().needs_rebuild().await? || !found_by {
+            rebuild(storage.opened(), &ports).await?;
         }
         let mut door = Door::open(ports, origin).await?;
         if lost {
@@ -288,6 +290,9 @@ impl Base {
         if door.unknown_kind().is_none() {
             let source = clock_source(loaded.settings.clock.as_deref());
             clock::begin(&door, source).await?;
+            if restored {
+                storage.opened().forget_restore().await?;
+            }
         }
         Ok(Self {
             door,
@@ -459,7 +464,7 @@ async fn record_start(
 
 /// Makes the decision projections anew from the ledger, sealed values and blobs. Cut short, it is done again at the
 /// next start: which key they were made with is noted last.
-async fn rebuild(storage: &Storage, ports: &Ports) -> Result<()> {
+async fn rebuild(opened: &Opened, ports: &Ports) -> Result<()> {
     let store = &*ports.store;
     if store.frontier().await?.size() > 0 {
         tracing::warn!("the decision projections are made anew from the ledger");
@@ -467,7 +472,7 @@ async fn rebuild(storage: &Storage, ports: &Ports) -> Result<()> {
     let facts = views::facts(ports).await?;
     views::lookups::forget(store).await?;
     let made_by = views::lookups::made_by(&ports.key);
-    storage
+    opened
         .rebuild(views::TABLES, &made_by, |entry| {
             views::meaning(entry, &facts)
         })

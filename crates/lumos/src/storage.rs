@@ -7,12 +7,12 @@ use anyhow::{Context as _, Result};
 use lumos_connect::{ObjectAnchor, ObjectBlobs, ObjectError, Objects};
 use lumos_engine::{
     notary::{NotaryError, Turn},
-    ports::{Anchor, AnchorError, Blobs, PortError, Statement, Store, StoredEntry},
+    ports::{Anchor, AnchorError, Blobs, PortError},
     secret,
 };
 use lumos_http::{Client, Egress};
 use lumos_ledger::Checkpoint;
-use lumos_store::{DirBlobs, DirLock, FileAnchor, PostgresSettings, PostgresStore, SqliteStore};
+use lumos_store::{DirLock, FileAnchor, Opened, PostgresSettings, PostgresStore, SqliteStore};
 
 use crate::{
     edge::{OsEntropy, SystemClock},
@@ -62,20 +62,18 @@ pub(crate) fn schema() -> Vec<&'static str> {
     .concat()
 }
 
-/// The open store.
-pub(crate) enum Storage {
-    Sqlite(Arc<SqliteStore>),
-    Postgres {
-        store: Arc<PostgresStore>,
-        /// The object store that holds the anchor, where one is named.
-        objects: Option<Objects>,
-        /// Where the blobs are.
-        blobs: Arc<dyn Blobs>,
-        /// How many servers write to it.
-        replicas: u16,
-        /// Keys, uploads and perhaps the anchor are files all the same: one server has them.
-        _files: DirLock,
-    },
+/// The open store, and what goes with it.
+pub(crate) struct Storage {
+    opened: Opened,
+    /// The object store that holds the anchor, where one is named.
+    objects: Option<Objects>,
+    /// Blobs that are not beside the ledger.
+    blobs: Option<Arc<dyn Blobs>>,
+    /// How many servers write to it.
+    replicas: u16,
+    /// Beside a database, keys, uploads and perhaps the anchor are files all the same: one server has them. SQLite has
+    /// its own.
+    _files: Option<DirLock>,
 }
 
 impl Storage {
@@ -90,7 +88,13 @@ impl Storage {
                 return Err(StorageError::ObjectsAlone.into());
             }
             let store = SqliteStore::open(data, schema).context("opening the ledger")?;
-            return Ok(Self::Sqlite(Arc::new(store)));
+            return Ok(Self {
+                opened: store.into(),
+                objects: None,
+                blobs: None,
+                replicas: 1,
+                _files: None,
+            });
         };
         let replicas = postgres.replicas;
         match (replicas, &settings.objects) {
@@ -100,13 +104,12 @@ impl Storage {
         }
         let objects = objects_of(settings, http)?;
         let files = DirLock::take(data)?;
-        let store = Arc::new(Self::postgres(postgres, schema).await?);
-        Ok(Self::Postgres {
-            blobs: blobs_of(settings, objects.as_ref(), &store),
-            store,
+        Ok(Self {
+            opened: Self::postgres(postgres, schema).await?.into(),
+            blobs: blobs_of(settings, objects.as_ref()),
             objects,
             replicas,
-            _files: files,
+            _files: Some(files),
         })
     }
 
@@ -125,12 +128,9 @@ impl Storage {
         store.context("opening the ledger")
     }
 
-    /// The store, as the engine sees it.
-    pub(crate) fn store(&self) -> Arc<dyn Store> {
-        match self {
-            Self::Sqlite(store) => Arc::clone(store) as _,
-            Self::Postgres { store, .. } => Arc::clone(store) as _,
-        }
+    /// The store, and its tables.
+    pub(crate) const fn opened(&self) -> &Opened {
+        &self.opened
     }
 
     /// The blobs that go with it.
@@ -138,10 +138,10 @@ impl Storage {
     /// # Errors
     /// When their directory cannot be made.
     pub(crate) fn blobs(&self, data: &Path) -> Result<Arc<dyn Blobs>, PortError> {
-        Ok(match self {
-            Self::Sqlite(_) => Arc::new(DirBlobs::open(data)?),
-            Self::Postgres { blobs, .. } => Arc::clone(blobs),
-        })
+        match &self.blobs {
+            Some(blobs) => Ok(Arc::clone(blobs)),
+            None => self.opened.blobs(data),
+        }
     }
 
     /// Where its signed checkpoints are anchored, and whose turn it is to sign where several servers share that.
@@ -150,62 +150,19 @@ impl Storage {
     /// When the data directory has no name to derive it from, or the object store cannot hold an anchor.
     pub(crate) async fn anchor(&self, data: &Path) -> Result<(Arc<dyn Anchor>, Option<Turn>)> {
         let file = FileAnchor::beside(data)?;
-        let Self::Postgres {
-            objects: Some(objects),
-            ..
-        } = self
-        else {
+        let Some(objects) = &self.objects else {
             return Ok((Arc::new(file), None));
         };
         let anchor = shared(objects).await?;
         bring(&file, &anchor).await?;
         let this = secret::secret(&OsEntropy);
-        let turn = Turn::new(self.store(), Arc::new(SystemClock), this).await?;
+        let turn = Turn::new(self.opened.store(), Arc::new(SystemClock), this).await?;
         Ok((Arc::new(anchor), Some(turn)))
     }
 
     /// How many servers write to it.
     pub(crate) const fn replicas(&self) -> u16 {
-        match self {
-            Self::Sqlite(_) => 1,
-            Self::Postgres { replicas, .. } => *replicas,
-        }
-    }
-
-    /// Whether a rebuild was cut short.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub(crate) async fn needs_rebuild(&self) -> Result<bool, PortError> {
-        match self {
-            Self::Sqlite(store) => store.needs_rebuild().await,
-            Self::Postgres { store, .. } => store.needs_rebuild().await,
-        }
-    }
-
-    /// Says by which views this process writes and reads the tables beside the ledger.
-    pub(crate) fn is_read_by(&self, views: &str) {
-        match self {
-            // Nobody else writes to it meanwhile.
-            Self::Sqlite(_) => {}
-            Self::Postgres { store, .. } => store.is_read_by(views),
-        }
-    }
-
-    /// Empties `tables` and makes them anew from what each entry means; `views` names what says so.
-    ///
-    /// # Errors
-    /// When a statement is refused or the database fails.
-    pub(crate) async fn rebuild(
-        &self,
-        tables: &[&str],
-        views: &str,
-        meaning: impl FnMut(&StoredEntry) -> Vec<Statement> + Send,
-    ) -> Result<(), PortError> {
-        match self {
-            Self::Sqlite(store) => store.rebuild(tables, meaning).await,
-            Self::Postgres { store, .. } => store.rebuild(tables, views, meaning).await,
-        }
+        self.replicas
     }
 }
 
@@ -217,17 +174,11 @@ fn objects_of(settings: &Settings, http: &Client) -> Result<Option<Objects>, Obj
         .transpose()
 }
 
-/// Where the blobs of a ledger in PostgreSQL are.
-fn blobs_of(
-    settings: &Settings,
-    objects: Option<&Objects>,
-    store: &PostgresStore,
-) -> Arc<dyn Blobs> {
-    let named = settings.objects.as_ref();
-    match objects.filter(|_| named.is_some_and(|named| named.blobs)) {
-        Some(objects) => Arc::new(ObjectBlobs::new(objects.clone())),
-        None => Arc::new(store.blobs()),
-    }
+/// The blobs of a ledger in PostgreSQL, where the settings keep them elsewhere.
+fn blobs_of(settings: &Settings, objects: Option<&Objects>) -> Option<Arc<dyn Blobs>> {
+    let named = settings.objects.as_ref().filter(|named| named.blobs);
+    let objects = named.and(objects)?;
+    Some(Arc::new(ObjectBlobs::new(objects.clone())))
 }
 
 async fn shared(objects: &Objects) -> Result<ObjectAnchor, ObjectError> {
@@ -268,7 +219,7 @@ impl<'a> Beside<'a> {
 
     /// The blobs that go with a database.
     pub(crate) fn blobs(&self, store: &PostgresStore) -> Arc<dyn Blobs> {
-        blobs_of(self.settings, self.objects.as_ref(), store)
+        blobs_of(self.settings, self.objects.as_ref()).unwrap_or_else(|| Arc::new(store.blobs()))
     }
 }
 

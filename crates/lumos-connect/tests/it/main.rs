@@ -14,3 +14,5 @@ mod mlflow_real;
 mod mlflow_recorded;
 mod mlflow_webhook;
 mod pages;
+#[path = "../../../lumos/tests/it/world/peer.rs"]
+mod peer;

@@ -26,7 +26,10 @@ use tokio::{
 };
 use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers::any};
 
-use crate::fake::{mlflow_with, nothing_known};
+use crate::{
+    fake::{mlflow_with, nothing_known},
+    peer::peer,
+};
 
 const MODEL: &str = "fraud-detector";
 const ADMIN: (&str, &str) = ("admin", "admin-password-for-tests");
@@ -36,20 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(240);
 
 /// The programs of the installed MLflow, unless it is not installed.
 fn programs() -> Option<PathBuf> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "where the peers lie is set from outside"
-    )]
-    let peers = std::env::var_os("LUMOS_PEERS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers"),
-        PathBuf::from,
-    );
-    let programs = peers.join("mlflow/bin");
-    if programs.join("mlflow").exists() {
-        return programs.canonicalize().ok();
-    }
-    println!("skipped: MLflow is not installed, run `cargo xtask peers`");
-    None
+    peer("mlflow", "bin/mlflow").map(|folder| folder.join("bin"))
 }
 
 #[expect(

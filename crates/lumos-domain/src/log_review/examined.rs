@@ -41,10 +41,10 @@ pub const fn called(matter: Matter) -> &'static str {
     }
 }
 
-/// What kind of thing `event` is. What nobody has put anywhere counts as a change of rules: looked at first, and never
+/// What kind of thing `event` by `actor` is. What nobody has put anywhere counts as a change of rules: looked at first, and never
 /// examined by whoever did it.
 #[must_use]
-pub fn matter(event: &Event) -> Matter {
+pub fn matter(actor: &Actor, event: &Event) -> Matter {
     match event {
         Event::PersonAdded(_)
         | Event::PersonSuspended(_)
@@ -69,13 +69,15 @@ pub fn matter(event: &Event) -> Matter {
             Matter::Starts
         }
         Event::ReadingRecorded(_) => Matter::Readings,
-        other => on_the_way(other),
+        other => on_the_way(actor, other),
     }
 }
 
 /// The same, of releases, of what runs, and of rules.
-fn on_the_way(event: &Event) -> Matter {
+fn on_the_way(actor: &Actor, event: &Event) -> Matter {
     match event {
+        // Their ordinary way is that LUMOS carries out what was approved.
+        Event::ReleasesAssigned(_) if !matches!(actor, Actor::Agent(_)) => Matter::Exceptions,
         Event::SandboxLeft(_)
         | Event::SystemStopped(_)
         | Event::SystemResumed(_)
@@ -181,7 +183,7 @@ impl Examined {
         stream: &Stream,
         event: &Event,
     ) {
-        let matter = matter(event);
+        let matter = matter(actor, event);
         self.first = self.first.min(time);
         self.until = self.until.max(time);
         *self.kinds.entry(event.kind()).or_default() += 1;
@@ -315,7 +317,7 @@ fn is_of_the_house(actor: &Actor, stream: &Stream, event: &Event) -> bool {
     {
         return whose != by;
     }
-    match matter(event) {
+    match matter(actor, event) {
         Matter::People | Matter::Keys | Matter::Retention => true,
         Matter::Rules => !matches!(
             event,
@@ -332,7 +334,8 @@ fn is_of_the_house(actor: &Actor, stream: &Stream, event: &Event) -> bool {
 mod tests {
     use super::*;
     use crate::{
-        event::{ClockSourceNamed, PersonSuspended, SandboxLeft},
+        actor::OwnAgent,
+        event::{ClockSourceNamed, PersonSuspended, ReleasesAssigned, SandboxLeft},
         seal::SealedValue,
     };
 
@@ -362,6 +365,15 @@ mod tests {
         assert_eq!(examined.record(), Digest::of(by_hand.as_bytes()));
         let act = examined.act_of(&"p-ada".parse().unwrap()).unwrap();
         assert_eq!((act.entry, act.matter), (8, Matter::People));
+    }
+
+    #[test]
+    fn what_a_person_lets_run_by_hand_is_an_exception() {
+        let set = Event::from(ReleasesAssigned { releases: vec![] });
+        let carried_out = Actor::Agent(OwnAgent::ApprovalOrchestrator);
+        assert_eq!(matter(&carried_out, &set), Matter::Releases);
+        let by_hand = Actor::Person("p-ada".parse().unwrap());
+        assert_eq!(matter(&by_hand, &set), Matter::Exceptions);
     }
 
     #[test]

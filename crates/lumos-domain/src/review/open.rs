@@ -35,6 +35,8 @@ pub struct Outlook {
     pub depth: Depth,
     /// The version of the subject stream now.
     pub subject_version: u64,
+    /// Whether it is in a sandbox.
+    pub sandbox: bool,
 }
 
 /// The outlook of `release` for `environment`: what the compliance checker judges for, and what `open`
@@ -74,6 +76,7 @@ pub fn outlook(
         running,
         depth,
         subject_version,
+        sandbox: world.org()?.sandbox,
     })
 }
 
@@ -286,6 +289,9 @@ fn covering_report<'a>(
     if report.subject_version != outlook.subject_version {
         let (covers, now) = (report.subject_version, outlook.subject_version);
         return Err(Refusal::ReportOutdated { covers, now }.into());
+    }
+    if report.sandbox && !outlook.sandbox {
+        return Err(Refusal::ReportFromSandbox.into());
     }
     if report.depth != outlook.depth {
         return Err(Refusal::ReportForOtherDepth {

@@ -298,6 +298,7 @@ impl Acme {
             below_threshold: false,
             results: Vec::new(),
             omitted: 0,
+            sandbox: seen.sandbox,
         })
     }
 

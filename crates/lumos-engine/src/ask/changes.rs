@@ -12,7 +12,7 @@ use lumos_domain::{
     words::Verdict,
 };
 
-use super::{Cell, Period, Table};
+use super::{Answer, Cell, Period, Table};
 use crate::record::LedgerEntry;
 
 pub(super) const KINDS: &[&str] = &[
@@ -41,11 +41,43 @@ const COLUMNS: &[&str] = &[
     "approval",
 ];
 
-pub(super) fn answer(entries: &[LedgerEntry], period: &Period) -> Table {
-    let rows = changed(entries, period);
-    Table {
-        columns: COLUMNS,
-        rows: rows.iter().map(cells).collect(),
+/// The answer on its way. Of each release it knows who wrote and who approved it, of each agent what it may use.
+pub(super) struct Changes {
+    period: Period,
+    known: Known,
+    rows: Vec<Changed>,
+}
+
+impl Changes {
+    pub(super) fn of(period: Period) -> Self {
+        Self {
+            period,
+            known: Known::default(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// What came to run, what is wrong first.
+    fn rows(mut self) -> Vec<Changed> {
+        self.rows.sort_by_key(Changed::is_matched);
+        self.rows
+    }
+}
+
+impl Answer for Changes {
+    fn follow(&mut self, entry: &LedgerEntry) {
+        for change in self.known.follow(entry) {
+            if self.period.holds(entry) {
+                self.rows.push(self.known.row(entry, change));
+            }
+        }
+    }
+
+    fn table(self: Box<Self>) -> Table {
+        Table {
+            columns: COLUMNS,
+            rows: self.rows().iter().map(cells).collect(),
+        }
     }
 }
 
@@ -105,17 +137,11 @@ pub(crate) fn changed<'a>(
     entries: impl IntoIterator<Item = &'a LedgerEntry>,
     period: &Period,
 ) -> Vec<Changed> {
-    let mut known = Known::default();
-    let mut rows = Vec::new();
+    let mut answer = Changes::of(*period);
     for entry in entries {
-        for change in known.follow(entry) {
-            if period.holds(entry) {
-                rows.push(known.row(entry, change));
-            }
-        }
+        answer.follow(entry);
     }
-    rows.sort_by_key(Changed::is_matched);
-    rows
+    answer.rows()
 }
 
 /// Something that came to run.

@@ -10,7 +10,7 @@ use lumos_domain::{
     words::Reading,
 };
 
-use super::{Cell, Period, Table};
+use super::{Answer, Cell, Period, Table};
 use crate::record::LedgerEntry;
 
 pub(super) const KINDS: &[&str] = &[
@@ -33,19 +33,37 @@ const COLUMNS: &[&str] = &[
     "was shown it",
 ];
 
-pub(super) fn answer(entries: &[LedgerEntry], period: &Period) -> Table {
-    let mut known = Known::default();
-    let mut rows = Vec::new();
-    for entry in entries {
-        let row = known.row(entry);
-        if period.holds(entry) {
-            rows.extend(row);
+/// The answer on its way.
+pub(super) struct LogReviews {
+    period: Period,
+    known: Known,
+    rows: Vec<Vec<Cell>>,
+}
+
+impl LogReviews {
+    pub(super) fn of(period: Period) -> Self {
+        Self {
+            period,
+            known: Known::default(),
+            rows: Vec::new(),
         }
-        known.follow(entry);
     }
-    Table {
-        columns: COLUMNS,
-        rows,
+}
+
+impl Answer for LogReviews {
+    fn follow(&mut self, entry: &LedgerEntry) {
+        let row = self.known.row(entry);
+        if self.period.holds(entry) {
+            self.rows.extend(row);
+        }
+        self.known.follow(entry);
+    }
+
+    fn table(self: Box<Self>) -> Table {
+        Table {
+            columns: COLUMNS,
+            rows: self.rows,
+        }
     }
 }
 

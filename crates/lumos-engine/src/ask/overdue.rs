@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use lumos_domain::{event::Event, log_review::LogReview, stream::Stream};
 
-use super::{Cell, Period, Table};
+use super::{Answer, Cell, Period, Table};
 use crate::record::LedgerEntry;
 
 pub(super) const KINDS: &[&str] = &[
@@ -36,122 +36,129 @@ const COLUMNS: &[&str] = &[
 /// Seconds of a day.
 const DAY_S: i64 = 86_400;
 
-pub(super) fn answer(entries: &[LedgerEntry], period: &Period) -> Table {
-    let mut known = Known::default();
-    for entry in entries {
-        known.follow(entry);
-    }
-    let mut late: Vec<Late<'_>> = known.reviews().chain(known.log()).collect();
-    // What nobody confirmed in time lapsed: it waits no more, and is told for as long as that is news.
-    let lapsed = known
-        .proposals
-        .values()
-        .filter(|(_, until)| *until >= period.from);
-    late.extend(lapsed.map(|(entry, until)| Late {
-        since: *until,
-        entry,
-        what: "a proposal that nobody settled: it lapsed",
-        waits_for: "a second person".to_owned(),
-    }));
-    late.retain(|late| late.since < period.to);
-    late.sort_by_key(|late| (late.since, late.entry.index));
-    Table {
-        columns: COLUMNS,
-        rows: late.iter().map(|late| late.row(period.to)).collect(),
-    }
+/// The answer on its way: what is open.
+pub(super) struct Overdue {
+    period: Period,
+    reviews: BTreeMap<Stream, Late>,
+    proposals: BTreeMap<Stream, Late>,
+    log: LogReview,
+    /// The entry by which the review of the log became due.
+    log_due: u64,
 }
 
 /// Something that should have happened by then.
-struct Late<'a> {
+struct Late {
     since: Timestamp,
-    entry: &'a LedgerEntry,
+    entry: u64,
     what: &'static str,
-    waits_for: String,
+    waits_for: Vec<String>,
 }
 
-impl Late<'_> {
-    fn row(&self, now: Timestamp) -> Vec<Cell> {
+impl Late {
+    fn row(self, of: &Stream, now: Timestamp) -> Vec<Cell> {
         let days = now.duration_since(self.since).as_secs() / DAY_S;
         vec![
             Cell::Time(self.since),
-            Cell::Entry(self.entry.index),
+            Cell::Entry(self.entry),
             Cell::text(self.what),
-            Cell::text(&self.entry.stream),
-            Cell::Text(self.waits_for.clone()),
+            Cell::text(of),
+            Cell::Text(self.waits_for.join(", ")),
             Cell::text(days),
             Cell::Holds(false),
         ]
     }
 }
 
-/// What is open.
-#[derive(Default)]
-struct Known<'a> {
-    /// Reviews: the entry that opened each, when it is due, whom it waits for.
-    reviews: BTreeMap<&'a Stream, (&'a LedgerEntry, Timestamp, Vec<String>)>,
-    proposals: BTreeMap<&'a Stream, (&'a LedgerEntry, Timestamp)>,
-    log: LogReview,
-    log_due: Option<&'a LedgerEntry>,
+impl Overdue {
+    pub(super) fn of(period: Period) -> Self {
+        Self {
+            period,
+            reviews: BTreeMap::new(),
+            proposals: BTreeMap::new(),
+            log: LogReview::default(),
+            log_due: 0,
+        }
+    }
+
+    /// What it keeps.
+    #[cfg(test)]
+    pub(super) fn open(&self) -> usize {
+        self.reviews.len() + self.proposals.len()
+    }
+
+    fn log(&self) -> Option<(Stream, Late)> {
+        let open = self.log.open.as_ref()?;
+        let role = self.log.schedule.iter().map(|asked| asked.role.to_string());
+        let late = Late {
+            since: open.overdue,
+            entry: self.log_due,
+            what: "a review of the log that nobody signed",
+            waits_for: role.collect(),
+        };
+        Some((Stream::LogReview, late))
+    }
 }
 
-impl<'a> Known<'a> {
-    fn follow(&mut self, entry: &'a LedgerEntry) {
+impl Answer for Overdue {
+    fn follow(&mut self, entry: &LedgerEntry) {
         let stream = &entry.stream;
         self.log.apply(&entry.event);
         match &entry.event {
             Event::ReviewOpened(e) => {
-                if let Some(due) = e.due {
-                    let roles = roles(&e.record.slots);
-                    self.reviews.insert(stream, (entry, due, roles));
+                if let Some(since) = e.due {
+                    let late = Late {
+                        since,
+                        entry: entry.index,
+                        what: "a review that nobody decided",
+                        waits_for: roles(&e.record.slots),
+                    };
+                    self.reviews.insert(stream.clone(), late);
                 }
             }
             Event::ReviewRecordChanged(e) => {
-                if let Some((_, _, seats)) = self.reviews.get_mut(stream) {
-                    *seats = roles(&e.record.slots);
+                if let Some(late) = self.reviews.get_mut(stream) {
+                    late.waits_for = roles(&e.record.slots);
                 }
             }
             Event::ReviewEscalated(e) => {
-                if let Some((_, _, seats)) = self.reviews.get_mut(stream) {
-                    seats.push(e.role.to_string());
+                if let Some(late) = self.reviews.get_mut(stream) {
+                    late.waits_for.push(e.role.to_string());
                 }
             }
             Event::ReviewClosed(_) | Event::ReleaseApproved(_) => {
                 self.reviews.remove(stream);
             }
-            Event::ProposalMade(e) => {
-                self.proposals.insert(stream, (entry, e.until));
+            // What nobody confirmed in time lapsed: it waits no more, and is told for as long as that is news.
+            Event::ProposalMade(e) if e.until >= self.period.from => {
+                let late = Late {
+                    since: e.until,
+                    entry: entry.index,
+                    what: "a proposal that nobody settled: it lapsed",
+                    waits_for: vec!["a second person".to_owned()],
+                };
+                self.proposals.insert(stream.clone(), late);
             }
             Event::ProposalConfirmed(_) | Event::ProposalDeclined(_) => {
                 self.proposals.remove(stream);
             }
-            Event::LogReviewDue(_) => self.log_due = Some(entry),
+            Event::LogReviewDue(_) => self.log_due = entry.index,
             _ => {}
         }
     }
 
-    fn reviews(&self) -> impl Iterator<Item = Late<'a>> {
-        let open = self.reviews.values();
-        open.map(|(entry, due, seats)| Late {
-            since: *due,
-            entry,
-            what: "a review that nobody decided",
-            waits_for: seats.join(", "),
-        })
-    }
-
-    fn log(&self) -> impl Iterator<Item = Late<'a>> {
-        let open = self.log.open.as_ref().zip(self.log_due);
-        let role = self
-            .log
-            .schedule
-            .as_ref()
-            .map(|asked| asked.role.to_string());
-        open.into_iter().map(move |(open, entry)| Late {
-            since: open.overdue,
-            entry,
-            what: "a review of the log that nobody signed",
-            waits_for: role.clone().unwrap_or_default(),
-        })
+    fn table(self: Box<Self>) -> Table {
+        let (log, now) = (self.log(), self.period.to);
+        let open = self.reviews.into_iter().chain(log);
+        let mut late: Vec<_> = open.chain(self.proposals).collect();
+        late.retain(|(_, late)| late.since < now);
+        late.sort_by_key(|(_, late)| (late.since, late.entry));
+        Table {
+            columns: COLUMNS,
+            rows: late
+                .into_iter()
+                .map(|(of, late)| late.row(&of, now))
+                .collect(),
+        }
     }
 }
 

@@ -6,13 +6,15 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use lumos_domain::{event::Event, id::PersonId, stream::Stream, words::Verdict};
 
-use super::{Cell, Period, Table};
+use super::{Answer, Cell, Period, Table};
 use crate::record::LedgerEntry;
 
 pub(super) const KINDS: &[&str] = &[
     "lumos.review.opened.v1",
     "lumos.review.record_changed.v1",
     "lumos.review.signed.v1",
+    "lumos.review.closed.v1",
+    "lumos.release.approved.v1",
     "lumos.log_review.signed.v1",
 ];
 
@@ -32,37 +34,57 @@ const COLUMNS: &[&str] = &[
 /// What is hardly enough to read a record, in seconds.
 const HARDLY_READ_S: i64 = 60;
 
-pub(super) fn answer(entries: &[LedgerEntry], period: &Period) -> Table {
-    // When the record of each review, as it stood, could be read.
-    let mut readable: BTreeMap<&Stream, Timestamp> = BTreeMap::new();
-    let mut people: BTreeMap<&PersonId, Votes> = BTreeMap::new();
-    for entry in entries {
+/// The answer on its way.
+pub(super) struct Reviewers {
+    period: Period,
+    /// When the record of each review that is open, as it stood, could be read.
+    pub(super) readable: BTreeMap<Stream, Timestamp>,
+    people: BTreeMap<PersonId, Votes>,
+}
+
+impl Reviewers {
+    pub(super) const fn of(period: Period) -> Self {
+        Self {
+            period,
+            readable: BTreeMap::new(),
+            people: BTreeMap::new(),
+        }
+    }
+}
+
+impl Answer for Reviewers {
+    fn follow(&mut self, entry: &LedgerEntry) {
+        let counts = self.period.holds(entry);
         match &entry.event {
             Event::ReviewOpened(_) | Event::ReviewRecordChanged(_) => {
-                readable.insert(&entry.stream, entry.time);
+                self.readable.insert(entry.stream.clone(), entry.time);
             }
-            Event::Signed(e) if period.holds(entry) => {
-                let votes = people.entry(&e.person).or_default();
-                votes.approved += u64::from(e.verdict == Verdict::Approve);
-                let since = readable.get(&entry.stream).copied();
+            Event::ReviewClosed(_) | Event::ReleaseApproved(_) => {
+                self.readable.remove(&entry.stream);
+            }
+            Event::Signed(e) if counts => {
+                let since = self.readable.get(&entry.stream).copied();
                 let took = entry.time.duration_since(since.unwrap_or(entry.time));
+                let votes = self.people.entry(e.person.clone()).or_default();
+                votes.approved += u64::from(e.verdict == Verdict::Approve);
                 votes.took_s.push(took.as_secs().max(0));
                 votes.last = entry.index;
             }
-            Event::LogReviewed(e) if period.holds(entry) => {
-                let votes = people.entry(&e.person).or_default();
+            Event::LogReviewed(e) if counts => {
+                let votes = self.people.entry(e.person.clone()).or_default();
                 votes.log_reviews += 1;
                 votes.last = entry.index;
             }
             _ => {}
         }
     }
-    Table {
-        columns: COLUMNS,
-        rows: people
-            .into_iter()
-            .map(|(who, votes)| votes.row(who))
-            .collect(),
+
+    fn table(self: Box<Self>) -> Table {
+        let people = self.people.into_iter();
+        Table {
+            columns: COLUMNS,
+            rows: people.map(|(who, votes)| votes.row(&who)).collect(),
+        }
     }
 }
 

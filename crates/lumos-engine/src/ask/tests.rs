@@ -123,7 +123,7 @@ impl Told {
             from: Timestamp::MIN,
             to: Timestamp::MAX,
         };
-        let table = changes::answer(&self.0, &period);
+        let table = Question::Changes.answered(&self.0, &period);
         let [row] = &table.rows[..] else {
             panic!("{:?}", table.rows);
         };
@@ -199,7 +199,7 @@ fn only_what_is_new_and_within_the_period_is_a_change() {
     let at = |hour: i64| Timestamp::from_second(hour * 3_600).unwrap();
     for (from, to, changes) in [(0, 9, 1), (3, 4, 1), (0, 3, 0), (4, 9, 0)] {
         let (from, to) = (at(from), at(to));
-        let table = changes::answer(&told.0, &Period { from, to });
+        let table = Question::Changes.answered(&told.0, &Period { from, to });
         assert_eq!(table.rows.len(), changes, "{from} to {to}");
     }
 }
@@ -268,7 +268,7 @@ impl Told {
 
     /// The checks of the last row of the answer: in time, nothing left out, shown.
     fn log_checks(&self) -> Vec<bool> {
-        let table = log_reviews::answer(&self.0, &always());
+        let table = Question::LogReviews.answered(&self.0, &always());
         let row = table.rows.last().unwrap();
         assert_eq!(row.len(), table.columns.len());
         let holds = row.iter().filter_map(|cell| match cell {
@@ -360,7 +360,7 @@ fn what_waits_beyond_its_time_is_told_until_it_is_settled() {
     told.asked_for().due(1, 5).opened(4).proposed(6);
     let ask = |told: &Told, from: i64, to: i64| {
         let (from, to) = (at(from), at(to));
-        let table = overdue::answer(&told.0, &Period { from, to });
+        let table = Question::Overdue.answered(&told.0, &Period { from, to });
         assert_eq!(table.wrong(), table.rows.len());
         for row in &table.rows {
             assert_eq!(row.len(), table.columns.len());
@@ -383,6 +383,31 @@ fn what_waits_beyond_its_time_is_told_until_it_is_settled() {
     assert!(ask(&told, 7, 9).is_empty());
 }
 
+/// However many reviews there were: what was settled takes no room.
+#[test]
+fn what_was_settled_is_forgotten() {
+    let mut told = Told::default();
+    told.opened(4).proposed(2);
+    let period = Period {
+        from: at(3),
+        to: at(90),
+    };
+    let mut overdue = overdue::Overdue::of(period);
+    let mut reviewers = reviewers::Reviewers::of(period);
+    let mut follow = |entries: &[LedgerEntry]| {
+        for entry in entries {
+            overdue.follow(entry);
+            reviewers.follow(entry);
+        }
+        (overdue.open(), reviewers.readable.len())
+    };
+    // The proposal lapsed before the period.
+    assert_eq!(follow(&told.0), (1, 1));
+    told.0.clear();
+    told.approved(b"weights");
+    assert_eq!(follow(&told.0), (0, 0));
+}
+
 #[test]
 fn a_rubber_stamp_shows() {
     let mut told = Told::default();
@@ -401,7 +426,7 @@ fn a_rubber_stamp_shows() {
         }
         told.0.extend([again, stamp]);
     }
-    let table = reviewers::answer(&told.0, &always());
+    let table = Question::Reviewers.answered(&told.0, &always());
     let row = |who: &str| {
         let mut rows = table.rows.iter();
         let row = rows.find(|row| row[0] == Cell::People(vec![person(who)]));
@@ -452,15 +477,14 @@ fn what_is_only_listed_is_kept_for_the_period_alone() {
 fn questions_are_asked_by_their_words_and_of_known_types() {
     for question in Question::ALL {
         assert_eq!(question.as_str().parse(), Ok(question));
-        let (kinds, answer) = question.answer();
-        for kind in kinds {
+        for kind in question.kinds() {
             assert!(Event::KINDS.contains(kind), "{kind}");
         }
         let nothing = Period {
             from: Timestamp::MIN,
             to: Timestamp::MIN,
         };
-        assert!(answer(&[], &nothing).rows.is_empty());
+        assert!(question.answered(&[], &nothing).rows.is_empty());
         assert!(QUESTIONS.contains(question.as_str()));
     }
     assert!("why".parse::<Question>().is_err());

@@ -242,6 +242,17 @@ pub(super) async fn take_over(store: &dyn Store, name: &str) -> Result<(), PortE
     Ok(())
 }
 
+/// The same for everybody's, of a server that does not run any more, such as one whose ledger was moved or restored.
+///
+/// # Errors
+/// When the store fails.
+pub async fn let_all_go(store: &dyn Store) -> Result<(), PortError> {
+    let taken =
+        statement!("UPDATE jobs SET state = 'waiting', lease_us = 0 WHERE state = 'taken'",);
+    store.execute(vec![taken]).await?;
+    Ok(())
+}
+
 /// Ends a job that was handled, unless somebody else took it over.
 pub(super) async fn settle(
     store: &dyn Store,

@@ -127,8 +127,9 @@ pub async fn replay(
 }
 
 /// Has LUMOS's own agents look at the whole ledger again, as after a restore: where they were is proven by no entry, and
-/// whoever wrote the backup could have let them pass over what they did not do. What was done is found done. Webhooks go
-/// on where they are said to be, for others would get everything twice; but never beyond the end.
+/// whoever wrote the backup could have let them pass over what they did not do. What was done is found done, and what was
+/// decided since an entry is not asked again for its sake. Webhooks go on where they are said to be, for others would get
+/// everything twice; but never beyond the end.
 ///
 /// # Errors
 /// When the store fails.

@@ -11,7 +11,7 @@ pub(super) const SCHEMA: &[&str] =
     &["CREATE TABLE IF NOT EXISTS lookups (made_with TEXT PRIMARY KEY)"];
 
 /// Counts the changes of `views` that need the tables made anew.
-const VERSION: &str = "3";
+const VERSION: &str = "4";
 
 /// What tells a key and a version from others, and nothing else about them.
 fn mark(key: &ServerKey) -> String {

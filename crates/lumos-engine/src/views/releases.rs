@@ -60,10 +60,10 @@ pub(super) fn project(
             }));
             rows
         }
-        // One that people are looking at stays under their eyes, whatever else is found out about it.
+        // One that people are looking at, or decided about, stays so, whatever else is found out about it.
         (Stream::Release(id), Event::ReportRecorded(_)) => vec![statement!(
             "UPDATE releases SET state = 'checked'
-             WHERE model = $1 AND version = $2 AND state NOT IN ('in review', 'paused')",
+             WHERE model = $1 AND version = $2 AND state IN ('detected', 'identified', 'checked')",
             id.model.as_str(),
             id.version.as_str(),
         )],

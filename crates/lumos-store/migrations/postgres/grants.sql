@@ -22,7 +22,7 @@ BEGIN
       -- Erasure deletes; nothing rewrites.
       WHEN 'sealed', 'blobs', 'blob_pieces' THEN
         EXECUTE format('GRANT SELECT, INSERT, DELETE ON TABLE %I TO lumos_app', name);
-      -- The mark of an unfinished rebuild comes and goes; versions stay.
+      -- The marks of a rebuild come and go, and nothing is changed in place. The role could remove the version as well.
       WHEN 'meta' THEN
         EXECUTE format('GRANT SELECT, INSERT, DELETE ON TABLE %I TO lumos_app', name);
       -- Projections and operational state.

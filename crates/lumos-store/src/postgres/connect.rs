@@ -65,18 +65,19 @@ pub(super) enum Use {
 
 impl Use {
     /// Everything that is decided under the lock of the head is read after it was taken: that needs
-    /// `read committed`, whatever the server's own default is.
+    /// `read committed`, whatever the server's own default is. A server that asks for no writes, as managed ones do when
+    /// their disk is full, gets none, and is read and backed up all the same.
     fn options(self) -> &'static str {
         match self {
             // What appends goes by keys alone: no statement is planned again for its values, nor while a table is
             // small in a way that is wrong once it has grown.
             Self::Append => {
-                "-c default_transaction_isolation=read\\ committed -c default_transaction_read_only=off \
+                "-c default_transaction_isolation=read\\ committed \
                  -c lock_timeout=10s -c idle_in_transaction_session_timeout=10s -c statement_timeout=0 \
                  -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off"
             }
             Self::Change => {
-                "-c default_transaction_isolation=read\\ committed -c default_transaction_read_only=off \
+                "-c default_transaction_isolation=read\\ committed \
                  -c lock_timeout=10s -c idle_in_transaction_session_timeout=10s -c statement_timeout=0"
             }
             Self::Copy => {
@@ -84,7 +85,8 @@ impl Use {
                  -c lock_timeout=10s -c statement_timeout=0"
             }
             Self::Read => {
-                "-c default_transaction_isolation=read\\ committed -c statement_timeout=60s"
+                "-c default_transaction_isolation=read\\ committed -c default_transaction_read_only=off \
+                 -c statement_timeout=60s"
             }
         }
     }

@@ -32,7 +32,7 @@ impl Text {
         let begins = ["INSERT INTO ", "UPDATE ", "DELETE FROM "];
         let rest = begins.iter().find_map(|begin| sql.strip_prefix(begin));
         match rest.and_then(|rest| rest.split_ascii_whitespace().next()) {
-            Some(table) if alone => Self::Change(table),
+            Some(table) if alone && is_name(table) => Self::Change(table),
             _ => Self::Other,
         }
     }
@@ -56,7 +56,9 @@ impl Insertion {
             .split_once(')')?;
         let list = |text: &'static str| text.split(',').map(str::trim).collect::<Vec<_>>();
         let (columns, values, tail) = (list(columns), list(values), tail.trim());
-        let understood = columns.len() == values.len()
+        let understood = is_name(table)
+            && columns.len() == values.len()
+            && values.iter().any(|value| parameter(value).is_some())
             && values
                 .iter()
                 .all(|value| parameter(value).is_some() || is_constant(value))
@@ -142,6 +144,14 @@ fn parameter(value: &str) -> Option<usize> {
         .checked_sub(1)
 }
 
+/// Whether a word is the name of a table and nothing else.
+fn is_name(word: &str) -> bool {
+    !word.is_empty()
+        && word
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
 fn is_constant(value: &str) -> bool {
     let number = !value.is_empty() && value.chars().all(|c| c.is_ascii_digit());
     let word = value
@@ -190,6 +200,12 @@ mod tests {
                 "INSERT INTO a (b) SELECT c FROM d WHERE e = $1",
                 Text::Other,
             ),
+            // Without a parameter there is no array.
+            (
+                "INSERT INTO a (b) VALUES (0) ON CONFLICT DO NOTHING",
+                Text::Change("a"),
+            ),
+            ("INSERT INTO a(b) VALUES ($1)", Text::Other),
             ("UPDATE a SET b = $1 WHERE c = $2", Text::Change("a")),
             ("UPDATE a SET b = (SELECT c FROM d)", Text::Other),
             ("UPDATE a SET b = (select c from d)", Text::Other),

@@ -104,7 +104,7 @@ async fn replay(client: &ClientWrapper, entries: &[(i64, Vec<Statement>)]) -> Re
     Ok(client.batch_execute("COMMIT").await?)
 }
 
-/// The role of a replica may not change what stands in `meta`, only make and remove the marks of a rebuild.
+/// The role of a replica may add to `meta` and remove from it, and change nothing in place: a mark is made anew.
 async fn finish(client: &ClientWrapper, views: &str) -> Result<(), Failure> {
     client.batch_execute("BEGIN").await?;
     let marks = "DELETE FROM meta WHERE key IN ('rebuild', 'views')";

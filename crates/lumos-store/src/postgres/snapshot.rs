@@ -14,7 +14,7 @@ use tokio_postgres::{
 
 use super::{PostgresStore, clamp, connect::Use, failure::Failure, head, value};
 use crate::{
-    snapshot::{self, REBUILDING, SnapshotError, seal},
+    snapshot::{self, MARKS, SnapshotError, seal},
     sqlite,
 };
 
@@ -38,15 +38,15 @@ impl PostgresStore {
             dump(&client, &copy, &table, &columns).await?;
         }
         let frontier = head::load(&client).await.map_err(failed)?;
-        let unfinished = is_unfinished(&client).await.map_err(failed)?;
+        let marks = marks(&client).await.map_err(failed)?;
         let write = SnapshotError::database("writing the snapshot");
         copy.execute(
             "UPDATE head SET size = $1, frontier = $2 WHERE one = 1",
             (clamp(frontier.size()), frontier.to_bytes()),
         )
         .map_err(&write)?;
-        if unfinished {
-            copy.execute(snapshot::MARK, [REBUILDING]).map_err(&write)?;
+        for mark in marks {
+            copy.execute(snapshot::MARK, [mark]).map_err(&write)?;
         }
         copy.execute_batch("COMMIT; PRAGMA journal_mode = DELETE")
             .map_err(&write)?;
@@ -88,10 +88,14 @@ impl PostgresStore {
                 Ok((row.get(0)?, row.get(1)?))
             })
             .map_err(&read)?;
-        let mark = "SELECT count(*) FROM meta WHERE key = $1";
-        let unfinished: i64 = source
-            .query_row(mark, [REBUILDING], |row| row.get(0))
-            .map_err(&read)?;
+        let mut marks = Vec::new();
+        for mark in MARKS {
+            let sql = "SELECT EXISTS (SELECT 1 FROM meta WHERE key = $1)";
+            let noted: bool = source
+                .query_row(sql, [mark], |row| row.get(0))
+                .map_err(&read)?;
+            marks.extend((noted || anew).then_some(mark));
+        }
         let end = async || -> Result<Frontier, Failure> {
             let params: &[&(dyn ToSql + Sync)] = &[&size, &bytes, &0_i64];
             client.execute(head::SAVE, params).await?;
@@ -100,8 +104,8 @@ impl PostgresStore {
                 let problem = "the entries do not read back as they were sent";
                 return Err(Failure::Damaged(problem.to_owned()));
             }
-            if anew || unfinished > 0 {
-                client.execute(snapshot::MARK, &[&REBUILDING]).await?;
+            for mark in &marks {
+                client.execute(snapshot::MARK, &[mark]).await?;
             }
             client.batch_execute("COMMIT").await?;
             Ok(frontier)
@@ -110,10 +114,18 @@ impl PostgresStore {
     }
 }
 
-/// Whether the tables were being made anew.
-async fn is_unfinished(client: &ClientWrapper) -> Result<bool, Failure> {
-    let sql = "SELECT 1 FROM meta WHERE key = $1";
-    Ok(!client.query(sql, &[&REBUILDING]).await?.is_empty())
+/// What is noted of the tables.
+async fn marks(client: &ClientWrapper) -> Result<Vec<&'static str>, Failure> {
+    let sql = "SELECT key FROM meta WHERE key = ANY($1)";
+    let rows = client.query(sql, &[&&MARKS[..]]).await?;
+    let noted: Vec<&str> = rows
+        .iter()
+        .map(|row| row.try_get(0))
+        .collect::<Result<_, _>>()?;
+    Ok(MARKS
+        .into_iter()
+        .filter(|mark| noted.contains(mark))
+        .collect())
 }
 
 /// Copies one table out.

@@ -2,7 +2,7 @@
 //! as soon as the newer one has changed the tables, or has made those beside the ledger anew, the older one appends no
 //! more: it would write beside its entries what it knows, and not what the newer one reads.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::Row;
@@ -46,33 +46,76 @@ struct State {
     /// The views of this version, once it said so.
     views: Option<String>,
     other: bool,
+    /// How often something was learnt.
+    learnt: u64,
+}
+
+impl State {
+    fn compare(&mut self, said: &Said) -> bool {
+        let known = migrate::known_version().to_string();
+        let differ = |noted: &Option<String>, own: &Option<String>| matches!((noted, own), (Some(noted), Some(own)) if noted != own);
+        self.other = differ(&said.schema, &Some(known)) || differ(&said.views, &self.views);
+        self.learnt += 1;
+        self.other
+    }
 }
 
 impl Tables {
     /// Whether they are another version's by now. What nobody noted is nobody's.
     pub(super) fn compare(&self, said: &Said) -> bool {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = migrate::known_version().to_string();
-        let differ = |noted: &Option<String>, own: &Option<String>| matches!((noted, own), (Some(noted), Some(own)) if noted != own);
-        state.other = differ(&said.schema, &Some(known)) || differ(&said.views, &state.views);
-        state.other
+        self.state().compare(said)
     }
 
-    /// Looks at what they are now.
+    /// Looks at what they are now, without the lock of the head.
     pub(super) async fn look(&self, client: &ClientWrapper) -> Result<(), Failure> {
+        let asked = self.state().learnt;
         let said = Said::read(&select(client, SQL, &[]).await?)?;
-        self.compare(&said);
+        self.heard(asked, &said);
         Ok(())
+    }
+
+    /// Takes an answer to what was asked when so much was learnt. Where more was learnt since, it may be older than that.
+    fn heard(&self, asked: u64, said: &Said) {
+        let mut state = self.state();
+        if state.learnt == asked {
+            state.compare(said);
+        }
     }
 
     /// This process writes and reads those beside the ledger by these views.
     pub(super) fn are_read_by(&self, views: &str) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         state.views = Some(views.to_owned());
+        state.learnt += 1;
     }
 
     pub(super) fn are_of_other_version(&self) -> bool {
-        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.other
+        self.state().other
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_comes_late_makes_nobody_forget_a_newer_one() {
+        let tables = Tables::default();
+        tables.are_read_by("1");
+        let of = |views: &str| Said {
+            views: Some(views.to_owned()),
+            ..Said::default()
+        };
+        let asked = tables.state().learnt;
+        assert!(tables.compare(&of("2")), "an append finds out");
+        tables.heard(asked, &of("1"));
+        assert!(tables.are_of_other_version(), "it was asked before that");
+        let asked = tables.state().learnt;
+        tables.heard(asked, &of("1"));
+        assert!(!tables.are_of_other_version());
     }
 }

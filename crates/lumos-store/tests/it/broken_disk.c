@@ -117,7 +117,9 @@ int ftruncate(int fd, off_t size) { return ftruncate64(fd, size); }
     if (problem > 0) return refuse(problem); \
     va_list more; \
     va_start(more, flags); \
-    mode_t mode = (flags) & (O_CREAT | O_TMPFILE) ? va_arg(more, mode_t) : 0; \
+    /* O_TMPFILE has the bit of O_DIRECTORY in it. */ \
+    int makes = ((flags) & O_CREAT) || ((flags) & O_TMPFILE) == O_TMPFILE; \
+    mode_t mode = makes ? va_arg(more, mode_t) : 0; \
     va_end(more)
 
 int open64(const char *path, int flags, ...) {

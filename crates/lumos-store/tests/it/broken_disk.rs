@@ -3,9 +3,9 @@
 
 use std::{
     fs,
-    os::unix::{fs::PermissionsExt, process::ExitStatusExt as _},
+    os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
-    process::{Command, ExitStatus},
+    process::Command,
 };
 
 use lumos_domain::id::Digest;
@@ -15,68 +15,22 @@ use tempfile::TempDir;
 
 use crate::{
     crash::{PLACE, all_is_there, env, writes},
+    laid_under::{BrokenDisk, CONTROL, breaks},
     world::{SCHEMA, append, check_whole, id, open},
 };
 
-/// Says to the library where it is told what breaks.
-const CONTROL: &str = "LUMOS_BROKEN_DISK";
+/// What a test that [`run`] started leaves in its folder as the last thing.
+const ENDED: &str = "ended";
 
-/// The library that is laid under, and what it is told.
-pub(crate) struct BrokenDisk(TempDir);
-
-impl BrokenDisk {
-    /// Makes the library, or says that it cannot be made here: then the test returns.
-    pub(crate) fn new() -> Option<Self> {
-        let dir = tempfile::tempdir().unwrap();
-        // The user of a database server has to read it as well.
-        fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/broken_disk.c");
-        let disk = Self(dir);
-        let mut cc = program("cc");
-        cc.args(["-shared", "-fPIC", "-O1", "-o"])
-            .args([&disk.library(), Path::new(source)])
-            .arg("-ldl");
-        if !cc.status().is_ok_and(|status| status.success()) {
-            println!("skipped: no C compiler that makes a library to be laid under a program");
-            return None;
-        }
-        Some(disk)
-    }
-
-    fn library(&self) -> PathBuf {
-        self.0.path().join("broken_disk.so")
-    }
-
-    /// The environment of a program that is on this disk.
-    pub(crate) fn env(&self) -> [(&'static str, PathBuf); 2] {
-        let library = ("LD_PRELOAD", self.library());
-        [library, (CONTROL, self.0.path().join("control"))]
-    }
-
-    /// From now on it fails like this: see `broken_disk.c`.
-    pub(crate) fn breaks(&self, how: &str) {
-        breaks(&self.0.path().join("control"), how);
-    }
-
-    /// From now on it works.
-    pub(crate) fn mends(&self) {
-        fs::remove_file(self.0.path().join("control")).unwrap();
-    }
-
-    /// Runs a test of this binary in a process of its own on this disk.
-    fn run(&self, test: &str, place: &Path) -> ExitStatus {
-        let mut child = program(std::env::current_exe().unwrap());
-        child.args(["--exact", test, "--ignored", "--nocapture"]);
-        child.env(PLACE, place).envs(self.env());
-        child.status().unwrap()
-    }
-}
-
-/// What is said is there whole: it is read while it is changed.
-fn breaks(control: &Path, how: &str) {
-    let whole = control.with_extension("next");
-    fs::write(&whole, how).unwrap();
-    fs::rename(whole, control).unwrap();
+/// Runs a test of this binary, to its end, in a process of its own on this disk.
+fn run(disk: &BrokenDisk, test: &str, place: &Path) {
+    let mut child = program(std::env::current_exe().unwrap());
+    child.args(["--exact", test, "--ignored", "--nocapture"]);
+    child.env(PLACE, place).envs(disk.env());
+    let status = child.status().unwrap();
+    // A name that matches no test ends well, too.
+    let ended = fs::remove_file(place.join(ENDED)).is_ok();
+    assert!(status.success() && ended, "{test}: {status}");
 }
 
 #[expect(
@@ -103,12 +57,11 @@ fn a_disk_that_fails_loses_nothing_and_is_waited_for() {
     };
     let dir = tempfile::tempdir().unwrap();
     for test in ["entries_on_it", "files_on_it"] {
-        let test = format!("broken_disk::{test}");
-        assert!(disk.run(&test, dir.path()).success(), "{test}");
+        run(&disk, &format!("broken_disk::{test}"), dir.path());
     }
 }
 
-/// The folder to work in and what the disk reads, in a process that [`BrokenDisk::run`] started.
+/// The folder to work in and what the disk reads, in a process that [`run`] started.
 fn within() -> Option<(PathBuf, PathBuf)> {
     Some((env(PLACE)?.into(), env(CONTROL)?.into()))
 }
@@ -119,7 +72,7 @@ async fn entries_on_it() {
     let Some((dir, control)) = within() else {
         return;
     };
-    let dir = dir.join("data");
+    let (place, dir) = (dir.clone(), dir.join("data"));
     let open = || SqliteStore::open(&dir, SCHEMA);
     let mut version = 0;
     for how in HOWS {
@@ -163,14 +116,14 @@ async fn entries_on_it() {
         );
         assert_eq!(check_whole(&open().unwrap()).await, version, "{how}");
     }
-    let folder = dir.parent().unwrap().display();
-    breaks(&control, &format!("any EROFS {folder}/*"));
+    breaks(&control, &format!("any EROFS {}/*", place.display()));
     let code = open().err().map(|error| error.code());
     let elsewhere = SqliteStore::open(&dir.with_file_name("new"), SCHEMA).err();
     fs::remove_file(&control).unwrap();
     assert_eq!(code, Some("data-dir-unusable"));
     assert_eq!(elsewhere.unwrap().code(), "data-dir-unusable");
     assert_eq!(check_whole(&open().unwrap()).await, version);
+    fs::write(place.join(ENDED), "").unwrap();
 }
 
 #[tokio::test]
@@ -213,6 +166,7 @@ async fn files_on_it() {
         seen = anchor.load().await.unwrap();
         assert_eq!(seen.as_ref().unwrap().note, how.as_bytes());
     }
+    fs::write(dir.join(ENDED), "").unwrap();
 }
 
 /// Writes on a disk that fails as said until the process ends, and compares what is found then with what it said.

@@ -7,12 +7,16 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
 
 /// Who runs a server where the tests run as root, which PostgreSQL refuses.
 const USER: &str = "postgres";
+
+/// What has to be free in memory for servers there. One needs 80 MB and more, and several run at once.
+const ROOM_BYTES: u64 = 1 << 30;
 
 /// A running server.
 pub(crate) struct Cluster {
@@ -35,10 +39,12 @@ impl Cluster {
         Self::start_in(tempfile::tempdir().unwrap(), settings, Vec::new())
     }
 
-    /// The same, in memory where that is a folder: for tests in which processes end and the machine does not.
+    /// The same, in memory where a folder of that has room: for tests in which processes end and the machine does not.
+    /// Stories are told twice as fast there.
     pub(crate) fn start_in_memory() -> Option<Self> {
-        let memory = Path::new("/dev/shm");
-        let dir = if memory.is_dir() {
+        let memory = "/dev/shm";
+        let room = rustix::fs::statvfs(memory).map_or(0, |stat| stat.f_bavail * stat.f_frsize);
+        let dir = if room >= ROOM_BYTES {
             tempfile::tempdir_in(memory)
         } else {
             tempfile::tempdir()
@@ -108,7 +114,7 @@ impl Cluster {
         );
         self.sql("postgres", "SELECT pg_reload_conf()");
         let synchronous = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
-        while self.sql("postgres", synchronous) != "1" {}
+        until(|| self.sql("postgres", synchronous) == "1");
         standby
     }
 
@@ -202,13 +208,17 @@ impl Cluster {
         let pid = pid.lines().next().unwrap().to_owned();
         let children = output(command("pgrep").args(["-P", &pid]));
         let children = String::from_utf8(children.stdout).unwrap();
-        let all = std::iter::once(pid.as_str()).chain(children.lines());
+        let all: Vec<&str> = std::iter::once(pid.as_str())
+            .chain(children.lines())
+            .collect();
         // The parent first, so that it starts nothing anew; a child may have ended meanwhile.
-        for pid in all {
+        for pid in &all {
             output(command("kill").args(["-9", pid]));
         }
-        while Path::new(&format!("/proc/{pid}")).exists() {
-            std::thread::yield_now();
+        until(|| !all.iter().any(|pid| runs(pid)));
+        if Path::new("/proc").join(&pid).exists() {
+            // Nobody asks how it ended: to the next server it would look as if it ran.
+            std::fs::remove_file(self.data().join("postmaster.pid")).unwrap();
         }
     }
 
@@ -323,6 +333,27 @@ fn bin() -> Option<PathBuf> {
         let bin = PathBuf::from(String::from_utf8(asked.stdout).ok()?.trim());
         bin.join("initdb").exists().then_some(bin)
     })
+}
+
+/// How long a server may take for anything.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Asks until it is so.
+pub(crate) fn until(mut so: impl FnMut() -> bool) {
+    #[expect(clippy::disallowed_methods, reason = "a wait has a limit")]
+    let begun = Instant::now();
+    while !so() {
+        assert!(begun.elapsed() < PATIENCE, "it becomes so in time");
+        std::thread::yield_now();
+    }
+}
+
+/// Whether a process runs. One that ended is listed until its parent asks how, and in a container perhaps for ever.
+fn runs(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // Before the state stands its name, which may hold anything.
+    let state = stat.rsplit_once(") ").map(|(_, state)| state);
+    state.is_some_and(|state| !state.starts_with('Z'))
 }
 
 fn append(file: &Path, text: &str) {

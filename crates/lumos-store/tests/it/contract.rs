@@ -2,6 +2,7 @@
 
 use std::thread;
 
+use futures::future::join_all;
 use lumos_engine::ports::{AppendError, Appended, Statement, Store, Value};
 use lumos_ledger::tree::EMPTY_ROOT;
 use tokio::{runtime::Handle, sync::watch};
@@ -111,6 +112,23 @@ async fn entries_keep_their_order_and_bytes(store: &dyn Store) {
     assert_eq!(store.kinds().await.unwrap(), ["lumos.test.happened.v1"]);
     assert!(store.leaves(3, 5).await.is_err(), "there is no entry 4");
     assert_eq!(check_whole(store).await, 4);
+
+    // What leads to no entry changes no stream: whoever repeats it fits as before, and is told so beside others.
+    let again = || append("c3", &[], &[("org", 2)]);
+    let fresh = append("c4", &[("model/triage", 3)], &[("model/triage", 2)]);
+    let (one, other, two) = tokio::join!(
+        store.append(again()),
+        store.append(fresh),
+        store.append(again())
+    );
+    let repeated = Appended {
+        repeated: true,
+        ..landed(4, 0)
+    };
+    assert_eq!((one.unwrap(), two.unwrap()), (repeated, repeated));
+    assert_eq!(other.unwrap(), landed(4, 1));
+    assert_eq!(store.append(again()).await.unwrap(), repeated);
+    assert_eq!(check_whole(store).await, 5);
 }
 
 async fn the_read_set_is_exact(store: &dyn Store) {
@@ -266,26 +284,6 @@ async fn calls(store: &dyn Store, client: u64) {
             assert_eq!(found.first, first);
         }
     }
-}
-
-/// Drives all futures on this task, each woken by the same waker: enough to have them all wait at once.
-pub(crate) async fn join_all(futures: impl Iterator<Item = impl Future<Output = ()>>) {
-    let mut futures: Vec<_> = futures.map(|future| Some(Box::pin(future))).collect();
-    std::future::poll_fn(|cx| {
-        for slot in &mut futures {
-            if let Some(future) = slot
-                && future.as_mut().poll(cx).is_ready()
-            {
-                *slot = None;
-            }
-        }
-        if futures.iter().all(Option::is_none) {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
-    })
-    .await;
 }
 
 async fn a_taken_value_refuses_only_its_own_append(store: &dyn Store) {

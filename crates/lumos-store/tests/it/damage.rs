@@ -198,7 +198,7 @@ impl Drop for SmallDisk {
 #[tokio::test]
 async fn a_full_disk_recovers() {
     let Some(disk) = SmallDisk::mount() else {
-        println!("skipped: a small disk can be mounted only by root");
+        println!("skipped: a small disk can be mounted only by root with CAP_SYS_ADMIN");
         return;
     };
     let ballast = disk.0.path().join("ballast");

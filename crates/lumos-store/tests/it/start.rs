@@ -121,6 +121,32 @@ async fn real_a_server_that_may_lose_entries_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn real_a_server_that_asks_for_no_writes_gets_none_and_is_read() {
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
+    let database = cluster.database();
+    let store = cluster.open(&database).await;
+    let next = |version| append(&format!("c{version}"), &[("org", version)], &[]);
+    store.append(next(1)).await.unwrap();
+    let reload = |sql: &str| {
+        cluster.sql("postgres", sql);
+        cluster.sql("postgres", "SELECT pg_reload_conf()");
+    };
+    reload("ALTER SYSTEM SET default_transaction_read_only = on");
+    let refused = store.append(next(2)).await.unwrap_err();
+    assert!(matches!(refused, AppendError::Store(_)), "{refused:?}");
+    assert_eq!(store.entries(0, 9).await.unwrap().len(), 1);
+    let copy = tempfile::tempdir().unwrap();
+    let copied = store.snapshot(&copy.path().join("lumos.db"), SCHEMA).await;
+    copied.unwrap();
+    assert_eq!(code(&cluster.settings(&database)).await, "database-failed");
+    reload("ALTER SYSTEM RESET default_transaction_read_only");
+    store.append(next(2)).await.unwrap();
+    assert_eq!(check_whole(&store).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn real_the_role_of_a_replica_only_adds() {
     let Some(cluster) = Cluster::start() else {
         return;

@@ -2,9 +2,10 @@
 //! the older one appends no more, and reads on.
 
 use lumos_engine::ports::{AppendError, Statement, Store as _, StoredEntry, Value};
+use tokio::time::timeout;
 
 use crate::{
-    cluster::Cluster,
+    cluster::{Cluster, PATIENCE},
     world::{append, check_whole},
 };
 
@@ -84,9 +85,12 @@ async fn real_nothing_is_appended_beside_tables_that_others_made() {
     peer.append(next(4)).await.unwrap();
     assert_eq!(check_whole(&peer).await, 4);
     // Nobody has to ask to find out.
-    while !old.is_of_other_version() {
-        tokio::task::yield_now().await;
-    }
+    let told = async {
+        while !old.is_of_other_version() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, told).await.expect("it is told in time");
     // Back to the older one, which makes its own: now the newer ones stop.
     old.rebuild(&["seen"], "1", meaning).await.unwrap();
     old.append(next(5)).await.unwrap();

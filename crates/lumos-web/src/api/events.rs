@@ -104,7 +104,8 @@ async fn follow(
         named: !asked.unnamed,
         next,
         published,
-        waiting: VecDeque::from([(next, hello)]),
+        looks: 0,
+        waiting: VecDeque::from([Waiting::untold(next, hello)]),
         _place: place,
     };
     let events = stream::unfold(following, |mut following| async move {
@@ -176,11 +177,34 @@ struct Following {
     /// The next entry to read.
     next: u64,
     published: watch::Receiver<Published>,
-    /// What was read and not yet sent, each with the entry to read again if the reader's rights are looked at before.
-    waiting: VecDeque<(u64, Event)>,
+    /// What was read and not yet sent.
+    waiting: VecDeque<Waiting>,
     /// When the credential was last looked at.
     checked: Timestamp,
+    /// How often it was looked at.
+    looks: u64,
     _place: streams::Place,
+}
+
+/// An event that was read and not yet sent.
+struct Waiting {
+    index: u64,
+    /// The stream that its data is of; nothing where it tells nobody anything.
+    of: Option<Place>,
+    event: Event,
+    /// The look at the credential by which the reader may have it.
+    look: u64,
+}
+
+impl Waiting {
+    const fn untold(index: u64, event: Event) -> Self {
+        Self {
+            index,
+            of: None,
+            event,
+            look: 0,
+        }
+    }
 }
 
 impl Following {
@@ -190,15 +214,8 @@ impl Following {
             if *self.app.stop.borrow() {
                 return None;
             }
-            if let Some((index, event)) = self.waiting.pop_front() {
-                // The reader may have stood still for an hour since this was read, and may read less by now.
-                if self.now().duration_since(self.checked).abs() >= CHECKED {
-                    self.check().await?;
-                    self.waiting.clear();
-                    self.next = index;
-                    continue;
-                }
-                return Some(event);
+            if let Some(next) = self.waiting.pop_front() {
+                return self.send(next).await;
             }
             // What is published from here on wakes the wait below: nothing falls between.
             let size = self.published.borrow_and_update().size;
@@ -209,6 +226,21 @@ impl Following {
                 return Some(Event::default().comment("still here"));
             }
         }
+    }
+
+    /// What is sent of an event. The reader may have stood still for an hour since it was read, and may read less by now:
+    /// then only its place is told. Every look at the credential ends with an event, so whoever is slow, or the store,
+    /// comes on all the same.
+    async fn send(&mut self, next: Waiting) -> Option<Event> {
+        if self.now().duration_since(self.checked).abs() >= CHECKED {
+            self.check().await?;
+        }
+        let Some(of) = next.of.filter(|_| next.look != self.looks) else {
+            return Some(next.event);
+        };
+        let covered = self.reach.covers(&self.app.door, &of).await.ok()?;
+        let untold = || Event::default().id(next.index.to_string());
+        Some(if covered { next.event } else { untold() })
     }
 
     /// Reads a page of what a checkpoint over `size` entries covers.
@@ -226,7 +258,6 @@ impl Following {
             self.check().await?;
         }
         let mut skipped = None;
-        let first = self.next;
         for (entry, stored) in read.iter().zip(&stored) {
             if entry.index != self.next {
                 // Never met: a store that leaves entries out.
@@ -245,15 +276,19 @@ impl Following {
                     .ok()?;
             if wanted {
                 let event = self.shown(entry, stored)?;
-                self.waiting.push_back((entry.index, event));
+                self.waiting.push_back(Waiting {
+                    index: entry.index,
+                    of: Some(entry.stream.clone()),
+                    event,
+                    look: self.looks,
+                });
             }
             skipped = (!wanted).then_some(entry.index);
         }
         // An `id` without data moves the reader on without telling them anything.
         if let Some(index) = skipped {
             let event = Event::default().id(index.to_string());
-            let again = self.waiting.back().map_or(first, |(last, _)| last + 1);
-            self.waiting.push_back((again, event));
+            self.waiting.push_back(Waiting::untold(index, event));
         }
         (!read.is_empty()).then_some(())
     }
@@ -291,6 +326,7 @@ impl Following {
         self.reach = Reach::of(&self.app.door, &who.caller).await.ok()??;
         self.who = who;
         self.checked = self.now();
+        self.looks += 1;
         Some(())
     }
 

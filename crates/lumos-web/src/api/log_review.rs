@@ -6,12 +6,13 @@ use axum::extract::State;
 use jiff::Timestamp;
 use lumos_domain::{
     actor::Right,
+    command::Command,
     id::Digest,
     log_review::{LogReview, Schedule, SetLogReview, SignLogReview, Span},
     proposal::Governed,
     words::{Grade, Matter},
 };
-use lumos_engine::{DoorError, log_review as engine};
+use lumos_engine::log_review as engine;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -24,6 +25,8 @@ use crate::{
     problem::Problem,
 };
 
+/// Signatures in one answer.
+const SIGNATURES_MAX: u32 = 100;
 /// Entries in one answer.
 const ENTRIES_MAX: usize = 1_000;
 
@@ -205,7 +208,7 @@ impl RangeView {
 /// Where a range ends.
 #[derive(Deserialize, utoipa::IntoParams)]
 struct Until {
-    /// The size of a checkpoint; the last one's if none is given.
+    /// The size of a checkpoint, for whoever may sign; the last one's if none is given.
     size: Option<u64>,
 }
 
@@ -232,26 +235,30 @@ struct About {
     size: Option<u64>,
 }
 
-/// The entries about one matter, of those that are to be examined: 1,000 at most, in order.
+/// Entries about one matter.
+#[derive(Serialize, ToSchema)]
+struct EntriesView {
+    /// The entries, in order; there may be none before `next`.
+    entries: Vec<EntryItem>,
+    /// Where to go on, as `from`; absent where the range ends.
+    next: Option<u64>,
+}
+
+/// The entries about one matter, of those that are to be examined: as far as one request looks, and 1,000 at most.
 #[utoipa::path(get, path = "/api/v1/log-review/entries", tag = "log review", params(About),
-    responses((status = 200, body = [EntryItem]), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = EntriesView), (status = "4XX", body = Problem)))]
 async fn entries(
     State(app): State<App>,
     who: SignedIn,
     Query(about): Query<About>,
-) -> Result<Json<Vec<EntryItem>>, Problem> {
-    who.must(&app, Right::Read, None).await?;
+) -> Result<Json<EntriesView>, Problem> {
     let matter: Matter = about.matter.parse()?;
-    let shown = app.checkpoint().size;
-    let span = Span {
-        from: about
-            .from
-            .unwrap_or(log_review::standing(&app).await?.examined),
-        size: about.size.unwrap_or(shown).min(shown),
-    };
-    let store = &*app.door.ports().store;
-    let found = engine::about(store, span, matter, ENTRIES_MAX).await?;
-    Ok(Json(found.into_iter().map(EntryItem::from).collect()))
+    let bounds = (about.from, about.size);
+    let (_, found) = log_review::about(&app, &who, matter, bounds, ENTRIES_MAX).await?;
+    Ok(Json(EntriesView {
+        entries: found.entries.into_iter().map(EntryItem::from).collect(),
+        next: found.next,
+    }))
 }
 
 /// A signature on a range of the log.
@@ -274,16 +281,27 @@ struct SignatureView {
     grade: String,
 }
 
-/// Everything that was signed for, the newest first.
-#[utoipa::path(get, path = "/api/v1/log-review/signatures", tag = "log review",
+/// Which signatures.
+#[derive(Deserialize, utoipa::IntoParams)]
+struct SignaturesBefore {
+    /// Those in entries before this one.
+    before: Option<u64>,
+    /// How many, 100 at most.
+    limit: Option<u32>,
+}
+
+/// What was signed for, the newest first; go on before the last `entry`.
+#[utoipa::path(get, path = "/api/v1/log-review/signatures", tag = "log review", params(SignaturesBefore),
     responses((status = 200, body = [SignatureView]), (status = "4XX", body = Problem)))]
 async fn signatures(
     State(app): State<App>,
     who: SignedIn,
+    Query(page): Query<SignaturesBefore>,
 ) -> Result<Json<Vec<SignatureView>>, Problem> {
     who.must(&app, Right::Read, None).await?;
     let mut all = Vec::new();
-    for Signed { entry, when, what } in log_review::signed(&app).await? {
+    let max = page.limit.unwrap_or(SIGNATURES_MAX).min(SIGNATURES_MAX);
+    for Signed { entry, when, what } in log_review::signed(&app, page.before, max).await? {
         all.push(SignatureView {
             entry,
             time: when,
@@ -327,13 +345,14 @@ async fn sign(Act(by, body): Act<NewLogSignature>) -> Answer {
     let by = by.with_password(body.password.as_deref()).await?;
     let (reason, sealed) = seal_one(&by.app, text("reason", &body.reason)?);
     let record: Digest = body.record.parse()?;
+    let (store, shown) = (&*by.app.door.ports().store, by.app.checkpoint());
     let sign = SignLogReview {
         from: body.from,
         size: body.size,
+        root: engine::vouched(store, &by.app.proofs, &shown, body.size).await?,
         record,
         finding: body.finding.parse()?,
         reason,
     };
-    let command = engine::command(&by.app.checkpoint(), sign).map_err(DoorError::from)?;
-    by.submit(command, sealed).await
+    by.submit(Command::SignLogReview(sign), sealed).await
 }

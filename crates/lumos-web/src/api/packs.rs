@@ -9,6 +9,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
+use futures::StreamExt as _;
 use jiff::Timestamp;
 use lumos_domain::{
     actor::Right,
@@ -131,11 +132,11 @@ struct Declared {
 /// What became of it.
 #[derive(Serialize, ToSchema)]
 struct Noted {
-    /// Ledger index of the entry; absent when you said the same within the hour.
+    /// Ledger index of the entry; absent when you said the same within the hour and there is no new checkpoint since.
     entry: Option<u64>,
 }
 
-/// Say that you export or verify the ledger: it becomes an entry, the first time in an hour.
+/// Say that you export or verify the ledger: it becomes an entry, once for each checkpoint in an hour.
 #[utoipa::path(post, path = "/api/v1/readings", tag = "ledger", request_body = Declared,
     responses((status = 200, body = Noted), (status = "4XX", body = Problem)))]
 async fn declare(
@@ -175,7 +176,7 @@ async fn archive(
     about: String,
     model: Option<ModelName>,
 ) -> Result<Response, Problem> {
-    let _turn = app.packs.take(&who.person.person).await?;
+    let turn = app.packs.take(&who.person.person).await?;
     let head = head(app)?;
     let size = head.checkpoint.size();
     let folder = match asked {
@@ -211,7 +212,11 @@ async fn archive(
             entry.to_string(),
         ),
     ];
-    let stream = ReaderStream::new(tokio::fs::File::from_std(file));
+    // The archive stays on the disk until it is sent, however slowly it is read, and counts as a request for so long.
+    let place = turn.made();
+    let stream = ReaderStream::new(tokio::fs::File::from_std(file)).inspect(move |_| {
+        let _ = &place;
+    });
     Ok((headers, Body::from_stream(stream)).into_response())
 }
 

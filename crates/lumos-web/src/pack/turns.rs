@@ -1,10 +1,13 @@
-//! Whose turn it is to have an evidence pack made. Each reads much, so one is made at a time; few may wait, and nobody
-//! with more than two requests, so that no person keeps all others out.
+//! Whose turn it is to have something made that reads much: an evidence pack, or what there is to examine in the log. One
+//! is made at a time; few may wait, and nobody with more than two requests, so that no person keeps all others out.
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use lumos_domain::id::PersonId;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::problem::Problem;
 
@@ -16,32 +19,46 @@ const OWN_MAX: usize = 2;
 const AGAIN_S: u32 = 10;
 
 /// The turns of one server.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Turns {
-    one: Semaphore,
-    asked: Mutex<BTreeMap<PersonId, usize>>,
+    one: Arc<Semaphore>,
+    asked: Arc<Mutex<BTreeMap<PersonId, usize>>>,
 }
 
 impl Default for Turns {
     fn default() -> Self {
         Self {
-            one: Semaphore::new(1),
-            asked: Mutex::default(),
+            one: Arc::new(Semaphore::new(1)),
+            asked: Arc::default(),
         }
     }
 }
 
-/// A turn, from when it was asked for until it is dropped.
+/// A turn, until it is dropped or what was made is sent.
 #[derive(Debug)]
-pub struct Turn<'a> {
-    turns: &'a Turns,
-    who: PersonId,
-    permit: Option<SemaphorePermit<'a>>,
+pub struct Turn {
+    place: Place,
+    _one: Option<OwnedSemaphorePermit>,
 }
 
-impl Drop for Turn<'_> {
+impl Turn {
+    /// Makes way for the next one: what was made is only sent from here on. It takes room until all of it is, so the place
+    /// is kept until then.
+    #[must_use]
+    pub fn made(self) -> Place {
+        self.place
+    }
+}
+
+/// A request that waits or is served, counted until it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    turns: Turns,
+    who: PersonId,
+}
+
+impl Drop for Place {
     fn drop(&mut self) {
-        drop(self.permit.take());
         let mut asked = self.turns.asked();
         if let Some(own) = asked.get_mut(&self.who) {
             *own -= 1;
@@ -57,35 +74,35 @@ impl Turns {
     ///
     /// # Errors
     /// `busy` when too many wait, or `who` does with all that one person may.
-    pub async fn take(&self, who: &PersonId) -> Result<Turn<'_>, Problem> {
-        let mut turn = self.place(who)?;
+    pub async fn take(&self, who: &PersonId) -> Result<Turn, Problem> {
+        let place = self.place(who)?;
         // Never closed.
-        turn.permit = self.one.acquire().await.ok();
-        Ok(turn)
+        let one = Arc::clone(&self.one).acquire_owned().await.ok();
+        Ok(Turn { place, _one: one })
     }
 
-    fn place(&self, who: &PersonId) -> Result<Turn<'_>, Problem> {
+    fn place(&self, who: &PersonId) -> Result<Place, Problem> {
         let mut asked = self.asked();
         let own = asked.get(who).copied().unwrap_or(0);
         if own >= OWN_MAX {
-            let detail = "your other evidence packs are being made; wait for them";
+            let detail = "what you asked for before is still being made or sent; wait for it";
             return Err(Problem::busy(AGAIN_S, detail));
         }
         if asked.values().sum::<usize>() >= ALL_MAX {
-            let detail = "evidence packs are made one at a time, and too many wait already";
+            let detail =
+                "what reads much of the ledger is made one at a time, and too many wait already";
             return Err(Problem::busy(AGAIN_S, detail));
         }
         asked.insert(who.clone(), own + 1);
-        Ok(Turn {
-            turns: self,
+        Ok(Place {
+            turns: self.clone(),
             who: who.clone(),
-            permit: None,
         })
     }
 
-    fn asked(&self) -> std::sync::MutexGuard<'_, BTreeMap<PersonId, usize>> {
-        let asked = self.asked.lock();
-        asked.unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn asked(&self) -> MutexGuard<'_, BTreeMap<PersonId, usize>> {
+        // A count is whole after every step: a thread that broke left nothing half done.
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -97,6 +114,13 @@ mod tests {
 
     fn person(n: usize) -> PersonId {
         format!("p-{n}").parse().unwrap()
+    }
+
+    /// A turn for whoever waits in `place`.
+    async fn next_turn(turns: &Turns, place: Place) -> Turn {
+        let who = place.who.clone();
+        drop(place);
+        turns.take(&who).await.unwrap()
     }
 
     #[tokio::test]
@@ -116,7 +140,11 @@ mod tests {
         // Who goes away, served or not, makes room.
         drop(waits);
         let next = turns.place(&person(1)).unwrap();
-        drop((made, others, next));
+        // What is sent makes way for the next one, and is a request until all of it is sent.
+        let sent = made.made();
+        let next = next_turn(&turns, next).await;
+        assert_eq!(turns.place(&person(1)).unwrap_err().code, "busy");
+        drop((sent, others, next));
         assert!(turns.asked().is_empty());
         drop(turns.take(&person(0)).await.unwrap());
     }

@@ -3,12 +3,13 @@
 use askama::Template;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use lumos_domain::{
+    command::Command,
     id::Digest,
     log_review::{Examined, LogReview, SignLogReview, Span, called, meaning},
     refusal::Refusal,
     words::{Finding, Grade, Matter},
 };
-use lumos_engine::{DoorError, log_review as engine};
+use lumos_engine::log_review::{self as engine, Found};
 use serde::Deserialize;
 
 use super::{
@@ -35,6 +36,8 @@ pub(super) struct LogReviewPage {
     /// What there is to examine; `None` where every entry was examined.
     pub(super) range: Option<Range>,
     pub(super) signatures: Vec<Signature>,
+    /// The entry before which there are older ones, perhaps.
+    pub(super) older: Option<u64>,
 }
 
 /// What is asked for, and where it stands.
@@ -89,28 +92,35 @@ pub(super) struct Signature {
     pub(super) reason: String,
 }
 
-/// Where the range ends; with the last checkpoint if nothing else is said.
+/// Where the range ends, with the last checkpoint if nothing else is said; and before which entry the signatures are.
 #[derive(Deserialize)]
 pub(super) struct Until {
     size: Option<u64>,
+    before: Option<u64>,
 }
 
 pub(super) async fn show(visit: Visit, Query(until): Query<Until>) -> Result<Response, Oops> {
     visit.must_read(None).await?;
     let standing = log_review::standing(&visit.app).await?;
-    let size = until.size.unwrap_or(visit.app.checkpoint().size);
-    let range = match standing.examined < size {
+    let chosen = match until.size {
+        Some(size) if log_review::may_sign(&visit.app, &visit.who).await? => Some(size),
+        _ => None,
+    };
+    let range = match standing.examined < chosen.unwrap_or(visit.app.checkpoint().size) {
         true => {
-            let shown = log_review::show(&visit.app, &visit.who, Some(size)).await?;
+            let shown = log_review::show(&visit.app, &visit.who, chosen).await?;
             Some(range(&visit, &shown, &standing).await?)
         }
         false => None,
     };
+    let signatures = signatures(&visit, until.before).await?;
+    let full = signatures.len() >= ROWS as usize;
     Ok(paint(&LogReviewPage {
         frame: visit.frame("Log review", PLACE).await?,
         standing: told(&standing, range.as_ref(), &visit),
         range,
-        signatures: signatures(&visit).await?,
+        older: signatures.last().filter(|_| full).map(|last| last.entry),
+        signatures,
     }))
 }
 
@@ -201,8 +211,8 @@ async fn matters(visit: &Visit, shown: &Shown) -> Result<Vec<MatterRows>, Oops> 
     Ok(all)
 }
 
-async fn signatures(visit: &Visit) -> Result<Vec<Signature>, Oops> {
-    let signed = log_review::signed(&visit.app).await?;
+async fn signatures(visit: &Visit, before: Option<u64>) -> Result<Vec<Signature>, Oops> {
+    let signed = log_review::signed(&visit.app, before, ROWS).await?;
     let people = signed.iter().map(|signed| signed.what.person.clone());
     let names = Names::of(&visit.app, people).await?;
     let reasons: Vec<_> = signed.iter().map(|signed| signed.what.reason).collect();
@@ -256,17 +266,19 @@ pub(super) async fn sign(visit: Visit, Form(fields): Form<Fields>) -> Result<Res
             &fields.reason,
         ],
     };
+    let (store, shown) = (&*visit.app.door.ports().store, visit.app.checkpoint());
+    let root = engine::vouched(store, &visit.app.proofs, &shown, fields.size).await;
     let signed = visit.submit(&sent, |sealer| {
         let record: Digest = fields.record.parse()?;
         let sign = SignLogReview {
             from: fields.from,
             size: fields.size,
+            root: root?,
             record,
             finding: fields.finding.parse()?,
             reason: sealer.seal(text("reason", &fields.reason)?),
         };
-        let command = engine::command(&visit.app.checkpoint(), sign);
-        Ok(command.map_err(DoorError::from)?)
+        Ok(Command::SignLogReview(sign))
     });
     match signed.await {
         Ok(()) => Ok(Redirect::to(PLACE).into_response()),
@@ -298,23 +310,14 @@ pub(super) async fn entries(
     Path(matter): Path<String>,
     Query(asked): Query<From>,
 ) -> Result<Response, Oops> {
-    visit.must_read(None).await?;
     let matter: Matter = matter
         .parse()
         .map_err(|_| Problem::not_found("such matter"))?;
-    let standing = log_review::standing(&visit.app).await?;
-    let shown = visit.app.checkpoint().size;
-    let span = Span {
-        from: asked.from.unwrap_or(standing.examined),
-        size: asked.size.unwrap_or(shown).min(shown),
-    };
     let max = usize::try_from(ROWS).unwrap_or(usize::MAX);
-    let store = &*visit.app.door.ports().store;
-    let found = engine::about(store, span, matter, max)
-        .await
-        .map_err(Problem::from)?;
-    let full = found.len() == max;
-    let next = found.last().filter(|_| full).map(|last| last.index + 1);
+    let bounds = (asked.from, asked.size);
+    let (span, Found { entries, next }) =
+        log_review::about(&visit.app, &visit.who, matter, bounds, max).await?;
+    let found = entries;
     let names = Names::of(&visit.app, found.iter().flat_map(ledger::people)).await?;
     let rows = found.iter().map(|entry| ledger::row(entry, &names, &visit));
     Ok(paint(&EntriesPage {
@@ -374,6 +377,7 @@ impl LogReviewPage {
                 grade: "recorded".into(),
                 reason: hostile.into(),
             }],
+            older: Some(40),
         }
     }
 
@@ -383,6 +387,7 @@ impl LogReviewPage {
         Self {
             range: None,
             signatures: Vec::new(),
+            older: None,
             ..page
         }
     }

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::{
-    http::StatusCode,
+    http::{StatusCode, header},
     response::{Html, IntoResponse, Redirect, Response},
 };
 
@@ -85,6 +85,7 @@ impl IntoResponse for Oops {
         };
         let status =
             StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let again = problem.retry_after_s.map(|s| [(header::RETRY_AFTER, s)]);
         let page = OopsPage {
             frame: Frame::bare("It did not work"),
             status: problem.status,
@@ -93,7 +94,7 @@ impl IntoResponse for Oops {
             detail: problem.detail,
             back: back.unwrap_or_else(|| "/".to_owned()),
         };
-        (status, paint(&page)).into_response()
+        (status, again, paint(&page)).into_response()
     }
 }
 

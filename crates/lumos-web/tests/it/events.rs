@@ -28,6 +28,8 @@ use crate::{
     site::{Answer, Site},
 };
 
+mod slow;
+
 pub(crate) const ROBOT: &str = "p-robot";
 const SECRET: &str = "a-secret-of-the-robot";
 /// A limit, not a pace.

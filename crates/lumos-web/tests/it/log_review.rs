@@ -1,16 +1,20 @@
 //! The review of the log on the pages: due by the clock, shown to whoever may sign, signed once.
 
-use axum::http::StatusCode;
+use axum::{
+    body::Body,
+    http::{Request, StatusCode, header},
+};
 use lumos_domain::{
     event::Event,
-    log_review::{Schedule, SetLogReview},
+    log_review::{Schedule, SetLogReview, Span},
     proposal::Governed,
     stream::Stream,
     words::Grade,
 };
-use lumos_engine::{Door, runtime};
+use lumos_engine::{Door, ports::Statement, runtime};
 
 use crate::{
+    events::ada,
     pages::{PASSWORD, signed_in},
     site::{Answer, ORIGIN, Site, hidden},
 };
@@ -189,7 +193,6 @@ async fn however_often_the_clock_looks_one_entry_says_so() {
 /// The record is the same for whoever looks, whether they looked before or not, and another one for another range.
 #[tokio::test]
 async fn a_range_that_goes_on_is_the_same_as_one_that_is_read_at_once() {
-    use lumos_domain::log_review::Span;
     let site = asked().await;
     let size = site.door.ports().store.frontier().await.unwrap().size();
     let span = |from, size| Span { from, size };
@@ -206,4 +209,106 @@ async fn a_range_that_goes_on_is_the_same_as_one_that_is_read_at_once() {
         let refused = site.door.examined(span(from, end)).await.unwrap_err();
         assert_eq!(refused.code(), "log-range", "{from} to {end}");
     }
+}
+
+/// Whoever cannot sign has no say in where the range ends: each end may be a look through all of it.
+#[tokio::test]
+async fn who_may_not_sign_is_shown_what_is_there_now() {
+    let mut site = signed_in().await;
+    let who = ada(&mut site).await;
+    site.checkpoint().await;
+    let asked = async |site: &mut Site, query: &str| {
+        let path = format!("/api/v1/log-review/range{query}");
+        let asked = Request::get(path).header(header::AUTHORIZATION, &who);
+        site.send_bytes(asked, Body::empty()).await
+    };
+    assert_eq!(asked(&mut site, "").await.status, StatusCode::OK);
+    let refused = asked(&mut site, "?size=3").await;
+    assert!(refused.html.contains("no-log-review"), "{}", refused.html);
+    assert_eq!(site.get("/log-review?size=3").await.status, StatusCode::OK);
+}
+
+/// The database says something else while somebody looks: nothing is shown, and nothing is signed.
+#[tokio::test]
+async fn rows_that_were_changed_are_neither_shown_nor_signed_for() {
+    let mut site = asked().await;
+    let who = ada(&mut site).await;
+    site.checkpoint().await;
+    let renamed = "UPDATE entries SET bytes = CAST(replace(CAST(bytes AS TEXT), 'p-grace', 'p-gracy') AS BLOB)
+                   WHERE kind = 'lumos.role.granted.v1'";
+    let changed = Statement {
+        sql: renamed,
+        params: Vec::new(),
+    };
+    let store = &*site.door.ports().store;
+    assert_eq!(store.execute(vec![changed]).await.unwrap(), [2]);
+    let size = store.frontier().await.unwrap().size();
+    let shown = site.get(PAGE).await.html;
+    assert!(shown.contains("changed the database"), "{shown}");
+    // Somebody who read those rows without being shown them.
+    let span = Span { from: 0, size };
+    let record = site.door.examined(span).await.unwrap().record().to_string();
+    let sign = serde_json::json!({
+        "from": 0, "size": size, "record": record, "finding": "nothing-found", "reason": "I looked",
+        "password": PASSWORD,
+    });
+    let asked = Request::post("/api/v1/log-review/signatures");
+    let asked = asked.header(header::AUTHORIZATION, &who);
+    let refused = site.ask(asked, &sign).await;
+    assert!(
+        refused.html.contains("changed the database"),
+        "{}",
+        refused.html
+    );
+    assert_eq!(kinds(&site.door).await, ["lumos.log_review.set.v1"]);
+}
+
+/// What was signed for is shown a page at a time.
+#[tokio::test]
+async fn signatures_come_a_page_at_a_time() {
+    let mut site = asked().await;
+    for _ in 0..3 {
+        site.checkpoint().await;
+        let form = form(&mut site, &SIGNED).await;
+        assert_eq!(send(&mut site, &form).await.location, PAGE);
+    }
+    let who = ada(&mut site).await;
+    let mut seen = Vec::new();
+    let mut before = String::new();
+    loop {
+        let path = format!("/api/v1/log-review/signatures?limit=2{before}");
+        let asked = Request::get(path).header(header::AUTHORIZATION, &who);
+        let page = site.send_bytes(asked, Body::empty()).await.html;
+        let page: Vec<serde_json::Value> = serde_json::from_str(&page).unwrap();
+        let Some(last) = page.last() else { break };
+        before = format!("&before={}", last["entry"]);
+        assert!(page.len() <= 2);
+        seen.extend(page.iter().map(|signed| signed["from"].as_u64().unwrap()));
+    }
+    assert_eq!(seen.len(), 3);
+    assert!(seen.is_sorted_by(|newer, older| newer > older), "{seen:?}");
+    let first = site.get(&format!("{PAGE}?before=1")).await.html;
+    assert!(first.contains("Nobody has signed"), "{first}");
+}
+
+/// An export is an entry each time; while there is nothing new to export, it is the same one.
+#[tokio::test]
+async fn every_declared_reading_is_an_entry() {
+    let mut site = signed_in().await;
+    let who = ada(&mut site).await;
+    let declared = async |site: &mut Site, size: u64| {
+        let asked = Request::post("/api/v1/readings").header(header::AUTHORIZATION, &who);
+        let body = serde_json::json!({ "reading": "export", "size": size });
+        let said = site.ask(asked, &body).await;
+        assert_eq!(said.status, StatusCode::OK, "{}", said.html);
+        let said: serde_json::Value = serde_json::from_str(&said.html).unwrap();
+        said["entry"].is_u64()
+    };
+    site.checkpoint().await;
+    assert!(declared(&mut site, 10).await);
+    for made_up in [10, 11, 12] {
+        assert!(!declared(&mut site, made_up).await, "{made_up}");
+    }
+    site.checkpoint().await;
+    assert!(declared(&mut site, 11).await);
 }

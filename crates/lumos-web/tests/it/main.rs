@@ -6,10 +6,12 @@
 )]
 
 mod api;
+mod ask;
 mod deliveries;
 mod events;
 mod forms;
 mod guard;
 mod log_review;
+mod packs;
 mod pages;
 mod site;

@@ -10,6 +10,7 @@ use axum::{
     body::{Body, to_bytes},
     http::{Request, StatusCode, header},
 };
+use jiff::SignedDuration;
 use lumos_domain::{
     actor::{Actor, Caller, Grant, OwnAgent, Right, Scope},
     command::Command,
@@ -57,7 +58,7 @@ const LIMITS: Limits = Limits {
     bytes_max: 60_000,
     // Two uploads of three folders each, and 20,000 bytes in them.
     bytes_max_per_caller: 2 * 3 * 4_096 + 20_000,
-    kept: jiff::SignedDuration::from_hours(48),
+    kept: SignedDuration::from_hours(48),
     open: true,
 };
 
@@ -122,9 +123,8 @@ impl Site {
             lumos_web::schema(),
         ]
         .concat();
-        let clock = Arc::new(SetClock(Mutex::new(
-            "2026-03-01T09:00:00Z".parse().unwrap(),
-        )));
+        let begins = "2026-03-01T09:00:00Z".parse().unwrap();
+        let clock = Arc::new(SetClock(Mutex::new((begins, SignedDuration::ZERO))));
         let ports = Ports {
             store: Arc::new(SqliteStore::open(&dir.path().join("db"), &schema).unwrap()),
             blobs: Arc::new(DirBlobs::open(&dir.path().join("blobs")).unwrap()),
@@ -155,7 +155,7 @@ impl Site {
             proofs: lumos_engine::proofs::Hashes::default(),
             hints: mpsc::channel(1).0,
             uploads: Staging::open(dir.path().join("uploads"), LIMITS).unwrap(),
-            decisions_kept: jiff::SignedDuration::from_hours(24 * 30),
+            decisions_kept: SignedDuration::from_hours(24 * 30),
             origin: ORIGIN.to_owned(),
             proxies: Vec::new(),
             streams: lumos_web::streams::Streams::default(),
@@ -344,11 +344,12 @@ impl Site {
         let ports = self.door.ports();
         let entropy = Arc::clone(&ports.entropy);
         let whole = json!({"schema": "lumos.assessment/v1", "candidate": {}, "reports": []});
+        let sandbox = self.door.ask(|world| Ok(world.org()?.sandbox));
         let report: ReportFacts = serde_json::from_value(json!({
             "report": ports.blobs.put(serde_json::to_vec(&whole).unwrap()).await.unwrap(),
             "environment": environment, "bundles": [self.bundle().await], "evidence": [],
             "as_of": ports.clock.now(), "subject_version": 1, "depth": "panel", "score": 9750,
-            "below_threshold": false, "results": [], "omitted": 0,
+            "below_threshold": false, "results": [], "omitted": 0, "sandbox": sandbox.await.unwrap(),
         }))
         .unwrap();
         let record = Command::RecordReport {

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 pub(crate) enum LogReview {
     /// What is asked for, whether a review is due, and what there is to examine
     Show {
-        /// End at the checkpoint over so many entries [default: the last one]
+        /// End at the checkpoint over so many entries, if you may sign [default: the last one]
         #[arg(long, value_name = "ENTRIES")]
         size: Option<u64>,
     },
@@ -21,8 +21,12 @@ pub(crate) enum LogReview {
     },
     /// Sign that you examined what `show` has shown you
     Sign(SignRange),
-    /// What was signed for so far
-    List,
+    /// What was signed for so far, the newest 100 first
+    List {
+        /// Go on before this entry
+        #[arg(long, value_name = "ENTRY")]
+        before: Option<u64>,
+    },
     /// Ask for reviews, or for others; a second person confirms what asks for less, or for other people
     Set {
         /// The role that signs

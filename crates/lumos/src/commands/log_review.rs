@@ -20,12 +20,22 @@ pub(super) async fn run(review: LogReview, remote: &Remote, out: &Out) -> Result
             let bounds: Vec<_> = bounds.into_iter().flatten().collect();
             let mut query = vec![("matter", matter.as_str())];
             query.extend(bounds.iter().map(|(name, bound)| (*name, bound.as_str())));
-            out.say(&remote.look_up(&format!("{ALL}/entries"), &query).await?);
+            let found = remote.look_up(&format!("{ALL}/entries"), &query).await?;
+            if out.json {
+                out.say(&found);
+            } else {
+                out.say(&found["entries"]);
+                if let Some(next) = found["next"].as_u64() {
+                    outln!("looked at what is before entry {next}; go on with --from {next}");
+                }
+            }
             Ok(Said::Yes)
         }
         LogReview::Sign(range) => sign(range, remote, out).await,
-        LogReview::List => {
-            out.say(&remote.get(&format!("{ALL}/signatures")).await?);
+        LogReview::List { before } => {
+            let before = before.map(|entry| entry.to_string());
+            let query: Vec<_> = before.iter().map(|at| ("before", at.as_str())).collect();
+            out.say(&remote.look_up(&format!("{ALL}/signatures"), &query).await?);
             Ok(Said::Yes)
         }
         LogReview::Set {

@@ -12,13 +12,13 @@ use lumos_http::{Auth, Method};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
-    process::{Child, ChildStdout},
+    process::ChildStdout,
     time::timeout,
 };
 
 use crate::{
     artifacts,
-    world::{PATIENCE, Person, World, peer, peer_at, program, promoted},
+    world::{Beside, PATIENCE, Person, World, peer, peer_at, program, promoted, until},
 };
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
@@ -38,7 +38,7 @@ fn free_port() -> u16 {
 
 /// A program in Python that goes on, and what it says.
 struct Running {
-    child: Child,
+    child: Beside,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
@@ -51,7 +51,7 @@ impl Running {
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .envs(env.iter().copied())
             .stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        let mut child = Beside::start(&mut command);
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines }
     }
@@ -141,7 +141,7 @@ async fn submit(world: &World, version: &str, more: &str) {
 }
 
 /// What the report says about the rule that rests on the agent.
-fn verdict(view: &Value) -> Option<&str> {
+pub(crate) fn verdict(view: &Value) -> Option<&str> {
     let report = view["reports"].as_array()?.first()?;
     let mut results = report["results"].as_array()?.iter();
     let ours = results.find(|result| result["rule"] == "ACME-CARD-101");
@@ -221,17 +221,11 @@ async fn real_the_card_checker_decides_a_rule_and_survives_what_is_killed() {
     until_judged(&developer, "2", "pass").await;
     assert_eq!(reviews(&developer, "2").await.len(), 1);
     // How far it is can be seen.
-    let acknowledged = async {
-        loop {
-            let listed = world.say_as("platform", "runtime list").await;
-            if listed.code == Some(0) && listed.out.contains("stream:card-checker") {
-                return;
-            }
-        }
-    };
-    timeout(PATIENCE, acknowledged)
-        .await
-        .expect("it acknowledges");
+    until(async || {
+        let listed = world.say_as("platform", "runtime list").await;
+        listed.code == Some(0) && listed.out.contains("stream:card-checker")
+    })
+    .await;
 
     // A revoked agent records nothing more.
     let suspend = "user suspend card-checker --reason 'it is replaced'";
@@ -371,15 +365,11 @@ async fn real_the_card_checker_works_as_a_webhook_too() {
 
 /// Asks until somebody follows the ledger.
 async fn until_followed(world: &World, name: &str) {
-    let look = async {
-        loop {
-            let listed = world.say_as("platform", "runtime list").await.out;
-            if listed.contains(name) {
-                return;
-            }
-        }
-    };
-    timeout(PATIENCE, look).await.expect("it follows");
+    until(async || {
+        let listed = world.say_as("platform", "runtime list").await;
+        listed.out.contains(name)
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -397,16 +387,12 @@ async fn a_replay_of_lumos_own_agents_changes_nothing() {
         line.unwrap().to_owned()
     };
     let done = async || {
-        let look = async {
-            loop {
-                let all = developer.get("/api/v1/runtime").await;
-                let idle = |one: &Value| one["lag_entries"] == 0 && one["waiting"] == 0;
-                if all.as_array().unwrap().iter().all(idle) {
-                    return;
-                }
-            }
-        };
-        timeout(PATIENCE, look).await.expect("they come to the end");
+        until(async || {
+            let all = developer.get("/api/v1/runtime").await;
+            let idle = |one: &Value| one["lag_entries"] == 0 && one["waiting"] == 0;
+            all.as_array().unwrap().iter().all(idle)
+        })
+        .await;
     };
     done().await;
     let before = size().await;

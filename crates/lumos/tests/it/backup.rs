@@ -1,7 +1,7 @@
 //! Backups: taken while the server runs, restored to the same history, found out when they are old; and the move from
 //! SQLite to PostgreSQL, which changes no proof.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use lumos_http::Method;
 use serde_json::Value;
@@ -10,6 +10,9 @@ use crate::{
     cluster::Cluster,
     world::{World, folder, promoted},
 };
+
+/// Between two looks at what is awaited.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A server that decided about a release.
 async fn approved() -> World {
@@ -339,6 +342,10 @@ async fn a_backup_is_believed_in_what_its_entries_prove() {
             "commands that no entry came from",
         ),
         (
+            "INSERT INTO commands (command_id, first, count) VALUES ('release-scanner.900.identify', 0, 0)",
+            "commands that no entry came from",
+        ),
+        (
             "UPDATE commands SET first = first - 1 WHERE first = (SELECT max(first) FROM commands)",
             "is not told to have led to",
         ),
@@ -380,4 +387,89 @@ async fn a_backup_is_believed_in_what_its_entries_prove() {
     let list = world.say_as("platform", "runtime list").await;
     assert_eq!(list.code, Some(0), "no dead letter: {list:?}");
     world.ledger_verifies("developer").await;
+}
+
+/// Has the server start from a backup taken now, and waits until everybody looked at everything again. The ledger's size
+/// then.
+async fn restored(world: &mut World, copy: &str) -> String {
+    assert!(world.stop().await.success());
+    world.say(&format!("backup {copy}")).await.is(0, "entries");
+    lose(world, &["keys"]);
+    let said = world.say(&format!("restore {copy}")).await;
+    let said = said.is(0, "put the keys back");
+    world.start(0).await;
+    let platform = world.person("platform").await;
+    let behind = |agent: &Value| {
+        agent["lag_entries"] != 0
+            || agent["waiting"] != 0
+            || !agent["taken"].as_array().unwrap().is_empty()
+    };
+    while platform
+        .get("/api/v1/runtime")
+        .await
+        .as_array()
+        .unwrap()
+        .iter()
+        .any(behind)
+    {
+        tokio::time::sleep(LOOK).await;
+    }
+    said.out.split(' ').next().unwrap().to_owned()
+}
+
+/// What became of the two releases.
+async fn told(world: &World) -> [Vec<String>; 2] {
+    let (first, second) = (world.history("triage/1.0"), world.history("triage/1.1"));
+    [first.await, second.await]
+}
+
+#[tokio::test]
+async fn what_was_decided_before_a_restore_is_not_decided_anew() {
+    let mut world = approved().await;
+    // A report on what is approved opens nothing.
+    world.write("claim.json", r#"{"measured": true}"#);
+    let evidence = "release evidence triage/1.0 claim.json --kind fairness";
+    world.say_as("developer", evidence).await.is(0, "evidence");
+    let reported = |entries: Vec<String>| {
+        let reports = entries.iter().filter(|kind| kind.contains("report."));
+        reports.count()
+    };
+    while reported(world.history("triage/1.0").await) < 2 {
+        tokio::time::sleep(LOOK).await;
+    }
+    let view = world.person("developer").await;
+    let view = view.get("/api/v1/releases/triage/1.0").await;
+    assert_eq!(view["state"], "approved", "and lists it as nothing else");
+    // A rule approves what is no change.
+    let developer = world.reviewed("1.1").await;
+    let path = "/api/v1/releases/triage/1.1/claims";
+    let claim = serde_json::json!({ "claim": 1 });
+    developer.ask(Method::POST, path, &claim).await.is(200);
+    developer.until("triage/1.1", promoted).await;
+    let revoke = "release revoke triage/1.0 --env production --reason 'a recall'";
+    world.say_as("compliance", revoke).await.is(0, "revoked");
+    let before = told(&world).await;
+    let size = restored(&mut world, "copy").await;
+    assert_eq!(told(&world).await, before);
+
+    // It was a restore only once.
+    world.stop().await;
+    world.start(0).await;
+    let shown = format!("ledger show --from {size}");
+    let said = world.say_as("compliance", &shown).await;
+    assert_eq!(said.out.matches("reread").count(), 1, "{said:?}");
+
+    // Nor is it held against what is asked for today.
+    let starter = fs::read_to_string(world.path("policy/starter.yaml")).unwrap();
+    world.write("next.yaml", starter.replace("1.0.0", "1.0.1"));
+    let publish = "policy publish next.yaml";
+    world
+        .check_as(&[("compliance & risk", publish, 0, "bundle.published")])
+        .await;
+    restored(&mut world, "next").await;
+    assert_eq!(told(&world).await, before);
+    let alias = world.path("models/triage/.aliases/champion");
+    assert_eq!(fs::read_to_string(alias).unwrap().trim(), "1.1");
+    let list = world.say_as("platform", "runtime list").await;
+    assert_eq!(list.code, Some(0), "no dead letter: {list:?}");
 }

@@ -5,13 +5,13 @@ use std::{net::SocketAddr, path::PathBuf, process::Stdio};
 use lumos_http::{Auth, Method};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
-    process::{Child, ChildStdout},
+    process::ChildStdout,
     time::timeout,
 };
 
 use crate::{
     proxy::{Proxy, Wire},
-    world::{PATIENCE, peer, peer_at, program},
+    world::{Beside, PATIENCE, peer, peer_at, program},
 };
 
 /// The bucket, and what lies in it for the ledger of a test.
@@ -22,7 +22,7 @@ pub(crate) const SECRET: &str = "a secret/of+tests";
 
 /// An object store with a bucket.
 pub(crate) struct Bucket {
-    _server: Child,
+    _server: Beside,
     _lines: Lines<BufReader<ChildStdout>>,
     /// Where it really is.
     address: SocketAddr,
@@ -43,13 +43,9 @@ impl Bucket {
     async fn start_with(args: &[&str]) -> Option<Self> {
         let moto = peer("moto", "bin/python")?;
         let serve = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../xtask/peers/moto");
-        let mut server = program(moto.join("bin/python"))
-            .arg(serve.join("serve.py"))
-            .arg(SECRET)
-            .args(args)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut python = program(moto.join("bin/python"));
+        python.arg(serve.join("serve.py")).arg(SECRET).args(args);
+        let mut server = Beside::start(python.stdout(Stdio::piped()));
         let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
         let line = timeout(PATIENCE, lines.next_line()).await;
         let line = line.expect("it starts in time").unwrap().unwrap();

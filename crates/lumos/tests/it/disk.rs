@@ -31,7 +31,7 @@ impl SmallDisk {
         mount.args(["-t", "tmpfs", "-o", "size=32m,mode=700", "tmpfs"]);
         let mounted = run(mount.arg(&at), "").await;
         if mounted.code != Some(0) {
-            println!("skipped: a small disk can be mounted only by root");
+            println!("skipped: a small disk can be mounted only by root with CAP_SYS_ADMIN");
             return None;
         }
         Some(Self(at))

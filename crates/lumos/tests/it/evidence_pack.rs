@@ -29,7 +29,7 @@ async fn in_production() -> World {
 }
 
 /// Every file of a folder, by its path in it.
-fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {
@@ -51,7 +51,7 @@ fn json(folder: &Path) -> Value {
 }
 
 /// Writes the list of checksums anew, as a forger would.
-fn list_anew(folder: &Path) {
+pub(crate) fn list_anew(folder: &Path) {
     let mut files = files(folder);
     files.remove(SUMS);
     let line =

@@ -3,7 +3,7 @@
 
 use crate::{
     keys::{export, key},
-    world::World,
+    world::{World, until},
 };
 
 const BY: &str = "administrator";
@@ -57,7 +57,7 @@ pub(crate) async fn way_out(world: &mut World, lost: (&str, &str), code: &str) {
         .say_as("risk", confirm)
         .await
         .is(0, "lumos.key.rotated.v1");
-    while world.say_as(BY, "ledger checkpoint").await.out == before {}
+    until(async || world.say_as(BY, "ledger checkpoint").await.out != before).await;
     goes_on(world, lost, &vkey).await;
 }
 

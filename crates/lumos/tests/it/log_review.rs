@@ -66,6 +66,7 @@ async fn somebody_else_than_the_administrator_signs_for_the_log() {
         .await;
     signed_once(&world).await;
     told_to_auditors(&world).await;
+    made_again(&world).await;
     world.ledger_verifies("risk").await;
 }
 
@@ -120,6 +121,22 @@ async fn told_to_auditors(world: &World) {
         .say_as("risk", &format!("ledger verify pack --vkey {vkey}"))
         .await
         .is(0, "");
+}
+
+/// Anybody who has the entries makes the record again that was signed for.
+async fn made_again(world: &World) {
+    world
+        .say_as("risk", "ledger export export")
+        .await
+        .is(0, "exported");
+    let vkey = world.vkey().to_owned();
+    for verify in ["ledger verify export", "ledger verify"] {
+        let verify = format!("{verify} --vkey {vkey}");
+        world.say_as("risk", &verify).await.is(
+            0,
+            "1 signatures on reviews of the log, each record made again",
+        );
+    }
 }
 
 /// What the organisation file asks for holds from the founding on.

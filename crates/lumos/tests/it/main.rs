@@ -18,6 +18,7 @@ mod artifacts;
 mod ask;
 mod backup;
 mod bad_input;
+mod broken_disk;
 mod browser;
 mod bucket;
 #[path = "../../../lumos-store/tests/it/cluster.rs"]
@@ -38,6 +39,8 @@ mod init;
 mod key_backup;
 mod key_lost;
 mod keys;
+#[path = "../../../lumos-store/tests/it/laid_under.rs"]
+mod laid_under;
 mod log_review;
 mod minilm;
 mod mlflow;

@@ -15,14 +15,13 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
-    process::Child,
     task::JoinSet,
     time::timeout,
 };
 
 use crate::{
     artifacts, init,
-    world::{Person, World, peer, peer_at, program, promoted, run},
+    world::{Beside, Person, World, peer, peer_at, program, promoted, run},
 };
 
 /// MLflow needs most of a minute where nothing else runs.
@@ -34,7 +33,7 @@ struct Mlflow {
     port: u16,
     address: String,
     programs: PathBuf,
-    child: Child,
+    child: Beside,
     /// The calls it answered, a line each.
     calls: Arc<Mutex<Vec<String>>>,
     _log: JoinSet<()>,
@@ -60,7 +59,8 @@ impl Mlflow {
     /// Starts on a port, with what an earlier one left in this home.
     async fn start_on(programs: PathBuf, world: &World, port: u16) -> Self {
         let folder = world.path("mlflow");
-        let mut child = program(programs.join("mlflow"))
+        let mut mlflow = program(programs.join("mlflow"));
+        mlflow
             .args(["server", "--host", "127.0.0.1", "--workers", "1"])
             .args(["--port", &port.to_string()])
             .args(["--backend-store-uri", "sqlite:///mlflow.db"])
@@ -76,9 +76,8 @@ impl Mlflow {
             .env("MLFLOW_WEBHOOK_CACHE_TTL", "1")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .unwrap();
+            .process_group(0);
+        let mut child = Beside::start(&mut mlflow);
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut said = String::new();
         // It says to be complete before it listens.

@@ -1,11 +1,14 @@
 //! People, roles, tokens, systems and policies, kept from the command line.
 
+use std::path::Path;
+
 use lumos_http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
+    agents::verdict,
     commands::{APPROVE, EVIDENCE, REGISTER, release, sandbox},
-    world::{World, promoted, run},
+    world::{EXAMPLES, World, promoted, run},
 };
 
 const GATE: &str = "gate --model triage --env production --version 1.0";
@@ -133,6 +136,63 @@ async fn choose_a_password(world: &World, login: &str, first: &str) {
     themselves.ask(Method::PUT, &path, &body).await.is(200);
 }
 
+/// Leaves the sandbox with a second founder.
+async fn leave(world: &World) {
+    let added = world.say("user add second --name 'Second Founder' --json");
+    let added = added.await.json();
+    world
+        .check(&[
+            ("user leave-sandbox second", 3, "founder-cannot-govern"),
+            ("role grant second owner", 0, "lumos.role.granted.v1"),
+            ("user leave-sandbox second", 3, "founder-cannot-govern"),
+        ])
+        .await;
+    choose_a_password(world, "second", added["password"].as_str().unwrap()).await;
+    world
+        .check(&[
+            ("user leave-sandbox second", 0, "lumos.sandbox.left.v1"),
+            ("user leave-sandbox second", 3, "not-a-sandbox"),
+            ("user whoami", 0, "sandbox: false"),
+        ])
+        .await;
+}
+
+#[tokio::test]
+async fn what_one_person_recorded_for_an_agent_in_a_sandbox_counts_no_more_outside() {
+    let world = sandbox().await;
+    release(&world);
+    let cards = Path::new(EXAMPLES).join("policy/cards.yaml");
+    world.write("cards.yaml", std::fs::read(cards).unwrap());
+    let submit = format!("submit release --model triage --version 1.0 --env production {EVIDENCE}");
+    world
+        .check(&[
+            ("policy publish cards.yaml", 0, "bundle.published"),
+            (&REGISTER.replace("starter", "cards"), 0, ""),
+            ("user add checker --name 'A checker' --service", 0, "added"),
+            ("role define checker read add-evidence", 0, "role.defined"),
+            ("role grant checker checker", 0, "role.granted"),
+            (
+                "agent define checker --account checker --evidence card_review",
+                0,
+                "outside_agent.defined",
+            ),
+            (&format!("{submit} --wait"), 3, ""),
+        ])
+        .await;
+    let issue = "token issue --service checker --purpose mine --right read --right add-evidence";
+    let token = world.say(issue).await.is(0, "lumos_");
+    let checker = world.with(token.out.trim());
+    let body = json!({ "kind": "card_review", "claim": { "verdict": "complete" } });
+    let path = "/api/v1/releases/triage/1.0/evidence";
+    checker.ask(Method::POST, path, &body).await.is(200);
+    let judged = |as_: &'static str| move |view: &Value| verdict(view) == Some(as_);
+    checker.until("triage/1.0", judged("pass")).await;
+    leave(&world).await;
+    checker
+        .until("triage/1.0", judged("missing_evidence"))
+        .await;
+}
+
 #[tokio::test]
 async fn leaving_the_sandbox_ends_what_was_approved_in_it() {
     let world = sandbox().await;
@@ -148,23 +208,7 @@ async fn leaving_the_sandbox_ends_what_was_approved_in_it() {
             ("user leave-sandbox owner", 1, "bad-founders"),
         ])
         .await;
-    let added = world.say("user add second --name 'Second Founder' --json");
-    let added = added.await.json();
-    world
-        .check(&[
-            ("user leave-sandbox second", 3, "founder-cannot-govern"),
-            ("role grant second owner", 0, "lumos.role.granted.v1"),
-            ("user leave-sandbox second", 3, "founder-cannot-govern"),
-        ])
-        .await;
-    choose_a_password(&world, "second", added["password"].as_str().unwrap()).await;
-    world
-        .check(&[
-            ("user leave-sandbox second", 0, "lumos.sandbox.left.v1"),
-            ("user leave-sandbox second", 3, "not-a-sandbox"),
-            ("user whoami", 0, "sandbox: false"),
-        ])
-        .await;
+    leave(&world).await;
     let denied = world.say(GATE).await.is(3, "deny");
     assert!(!denied.out.contains("SANDBOX"), "{denied:?}");
 }
@@ -243,7 +287,7 @@ async fn an_approval_holds_for_its_agents_and_its_gate_only() {
             ),
         ])
         .await;
-    let reviewed = |view: &serde_json::Value| {
+    let reviewed = |view: &Value| {
         let mut reviews = view["reviews"].as_array().into_iter().flatten();
         reviews.any(|review| review["review"] == "triage/1.0/staging/1")
     };

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{
     key_lost::way_out,
     keys::{export, key, keys},
-    world::{World, program, run},
+    world::{World, program, run, until},
 };
 
 const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
@@ -130,7 +130,7 @@ async fn real_softhsm_while_the_token_is_away_nothing_is_published() {
     world.with("").get("/healthz").await;
     // What is decided meanwhile is kept, and signed once the token is back.
     std::fs::rename(&away, &tokens).unwrap();
-    while ready(&world).await.is_err() {}
+    until(async || ready(&world).await.is_ok()).await;
     assert_ne!(world.say_as(BY, "ledger checkpoint").await.out, before);
     world.ledger_verifies("compliance").await;
 

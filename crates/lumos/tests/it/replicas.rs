@@ -11,7 +11,7 @@ use crate::{
     bucket::Bucket,
     cluster::Cluster,
     witness::{policy, witnessed_by_two},
-    world::{PATIENCE, Person, World, promoted},
+    world::{PATIENCE, Person, World, promoted, until},
 };
 
 /// What `replicas` servers of one ledger run on, and the first of them, started.
@@ -34,8 +34,7 @@ pub(crate) async fn checkpoint(world: &World) -> (u64, String) {
 /// Waits until a server says that it is ready.
 pub(crate) async fn until_ready(world: &World) {
     let peer = world.with("").peer;
-    let look = async { while ready(&peer).await != Some(200) {} };
-    timeout(PATIENCE, look).await.expect("it is ready again");
+    until(async || ready(&peer).await == Some(200)).await;
 }
 
 /// What a server says of itself; nothing when it says nothing in time.
@@ -308,29 +307,34 @@ async fn real_nobody_rotates_to_a_key_that_one_server_lacks() {
     let file = "lumos-data/keys/ledger-2.ed25519";
     let bytes = std::fs::read(one.path(file)).unwrap();
     other.write(file, &bytes);
-    let proposal = loop {
-        let said = one.say_as(administrator, &format!("{rotate} --json")).await;
+    let (mut proposal, rotate) = (String::new(), format!("{rotate} --json"));
+    until(async || {
+        let said = one.say_as(administrator, &rotate).await;
         if said.code == Some(0) {
-            break said.json()["proposal"].as_str().unwrap().to_owned();
+            said.json()["proposal"]
+                .as_str()
+                .unwrap()
+                .clone_into(&mut proposal);
         }
-    };
+        !proposal.is_empty()
+    })
+    .await;
     std::fs::remove_file(other.path(file)).unwrap();
     let confirm = format!("proposal confirm {proposal}");
-    loop {
+    until(async || {
         // What the other one said last is believed for seconds; nothing is confirmed here meanwhile.
         let path = format!("/api/v1/keys/{id}/rotation");
         let body = json!({ "reason": "a year is over" });
         let asked = one.person(administrator).await;
         let refused = asked.ask(Method::POST, &path, &body).await;
-        if refused.body["code"] == "key-not-everywhere" {
-            break;
-        }
-    }
+        refused.body["code"] == "key-not-everywhere"
+    })
+    .await;
     one.say_as("risk", &confirm)
         .await
         .is(3, "key-not-everywhere");
     other.write(file, &bytes);
-    while one.say_as("risk", &confirm).await.code != Some(0) {}
+    until(async || one.say_as("risk", &confirm).await.code == Some(0)).await;
     show_the_anchored(&bucket, &[&one, &other]).await;
     assert!(other.stop().await.success());
     other.start(0).await;

@@ -1,7 +1,11 @@
 //! Ledgers that older versions left, as they left them when they were killed: this version opens them, what was under
 //! way goes on, and what was signed then is continued. `tests/upgrade/README.md` says where they come from.
 
-use std::path::Path;
+use std::{
+    ffi::OsString,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use lumos_engine::ports::Store as _;
 use lumos_http::Method;
@@ -11,6 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     artifacts,
     cluster::Cluster,
+    laid_under,
     world::{World, program, promoted, run},
 };
 
@@ -26,8 +31,12 @@ const LOGINS: [&str; 7] = [
     "platform",
 ];
 
-/// The home that an older version left, not started, and what was so then.
-async fn left(name: &str) -> (World, Value) {
+/// How long nobody looked after what the older version left.
+const LATER: Duration = Duration::from_secs(60);
+
+/// The home that an older version left, not started, and what was so then. For its programs it is still that day:
+/// reports age and approvals expire, however much later this test runs. Nothing where no clock can be set.
+async fn left(name: &str) -> Option<(World, Value)> {
     let mut world = World::empty();
     let mut tar = program("tar");
     tar.arg("--extract").arg("--gzip").arg("--file");
@@ -39,7 +48,28 @@ async fn left(name: &str) -> (World, Value) {
         world.knows(login, format!("a password that {login} chose"));
     }
     let then = std::fs::read(world.path("then.json")).unwrap();
-    (world, serde_json::from_slice(&then).unwrap())
+    // It was written as soon as the older version was killed, and tar keeps when.
+    let when = std::fs::metadata(world.path("then.json"))
+        .unwrap()
+        .modified();
+    world.lay_under(clock_from(&world, when.unwrap() + LATER)?);
+    Some((world, serde_json::from_slice(&then).unwrap()))
+}
+
+/// The environment of programs whose clock goes on from `then`: see `set_clock.c`.
+fn clock_from(world: &World, then: SystemTime) -> Option<[(&'static str, OsString); 2]> {
+    let source = include_str!("set_clock.c");
+    let library = laid_under::library(&world.path("set_clock"), source)?;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "how far the machine's clock is from that of the test"
+    )]
+    let now = SystemTime::now();
+    let back_s = now.duration_since(then).unwrap().as_secs();
+    Some([
+        ("LD_PRELOAD", library.into()),
+        ("LUMOS_CLOCK_BACK_S", back_s.to_string().into()),
+    ])
 }
 
 async fn claim(world: &World, version: &str) {
@@ -133,7 +163,9 @@ async fn mentioned(world: &World) -> usize {
 
 #[tokio::test]
 async fn a_ledger_of_an_older_version_is_opened_and_goes_on() {
-    let (mut world, then) = left("sqlite-before-issue-3.tar.gz").await;
+    let Some((mut world, then)) = left("sqlite-before-issue-3.tar.gz").await else {
+        return;
+    };
     world.start(0).await;
     goes_on(&mut world, &then).await;
     assert!(world.stop().await.success());
@@ -156,7 +188,9 @@ async fn real_a_ledger_of_an_older_version_moves_to_postgresql() {
     let Some(cluster) = Cluster::start() else {
         return;
     };
-    let (mut world, then) = left("sqlite-before-issue-3.tar.gz").await;
+    let Some((mut world, then)) = left("sqlite-before-issue-3.tar.gz").await else {
+        return;
+    };
     let url = cluster.url("lumos", &cluster.database());
     world.change(|settings| format!("{settings}postgres: {{url: '{url}', replicas: 1}}\n"));
     let said = world.say("migrate --json").await.is(0, "root").json();
@@ -173,7 +207,9 @@ async fn real_a_database_of_an_older_version_is_upgraded_and_goes_on() {
     let Some(cluster) = Cluster::start() else {
         return;
     };
-    let (mut world, then) = left("postgres-of-issue-3.tar.gz").await;
+    let Some((mut world, then)) = left("postgres-of-issue-3.tar.gz").await else {
+        return;
+    };
     let database = cluster.database();
     cluster.load(&database, &world.path("database.sql"));
     let tables = |named: &str| cluster.sql(&database, &format!("SELECT to_regclass('{named}')"));

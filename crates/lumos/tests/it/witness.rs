@@ -7,16 +7,15 @@ use lumos_ledger::{tlog_policy::TlogPolicy, tlog_proof::TlogProof};
 use serde_json::json;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
-    process::Child,
     time::timeout,
 };
 
-use crate::world::{PATIENCE, Person, World, copy, peer_at};
+use crate::world::{Beside, PATIENCE, Person, World, copy, peer_at};
 
 const ANYWHERE: &str = "127.0.0.1:0";
 
 pub(crate) struct Witness {
-    child: Child,
+    child: Beside,
     address: String,
     /// The line for a trust policy.
     line: String,
@@ -27,7 +26,7 @@ async fn witness(world: &World, name: &str, listen: &str) -> Witness {
     let line = format!(
         "witness serve --name witness.acme.example/{name} --logs logs --data {name} --listen {listen}"
     );
-    let mut child = world.lumos(&line).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = Beside::start(world.lumos(&line).stdout(Stdio::piped()));
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut next = async || {
         let line = timeout(PATIENCE, lines.next_line()).await;

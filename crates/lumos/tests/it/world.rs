@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -13,31 +14,39 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
-    process::{Child, ChildStdout, Command},
+    process::{ChildStdout, Command},
     time::timeout,
 };
 
 use command::words;
-pub(crate) use command::{Said, peer, program, run};
+pub(crate) use command::{Beside, Said, program, run};
 pub(crate) use folder::copy;
+pub(crate) use peer::peer;
 pub(crate) use person::{Answer, Person, answer, peer_at, promoted};
 
 mod beside;
 mod command;
 pub(crate) mod folder;
+mod peer;
 mod person;
 
 /// A limit, not a pace: everything waited for announces itself.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Asks until it is so.
+pub(crate) async fn until(mut so: impl AsyncFnMut() -> bool) {
+    let ask = async { while !so().await {} };
+    timeout(PATIENCE, ask).await.expect("it becomes so in time");
+}
+
 /// Where the log of a server goes that is read by its test.
 const LOG: &str = "serve.log";
 
-const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/acme");
+pub(crate) const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/acme");
 
 /// A server that runs.
 struct Server {
-    child: Child,
+    child: Beside,
     address: String,
     vkey: String,
     _lines: Lines<BufReader<ChildStdout>>,
@@ -45,24 +54,28 @@ struct Server {
 
 /// A home folder and, while it runs, its server.
 pub(crate) struct World {
-    home: TempDir,
+    /// Before its home: what it writes to is there until it has ended.
     server: Option<Server>,
+    home: TempDir,
     passwords: BTreeMap<String, String>,
     /// Whether programs of this home run without the rights of root over files.
     plain: bool,
+    /// What they find in their environment besides.
+    env: Vec<(&'static str, OsString)>,
 }
 
 impl World {
     /// An empty home: no settings, so that embedded defaults hold, but for the port.
     pub(crate) fn empty() -> Self {
         Self {
+            server: None,
             home: tempfile::Builder::new()
                 .prefix("lumos-it-")
                 .tempdir()
                 .unwrap(),
-            server: None,
             passwords: BTreeMap::new(),
             plain: false,
+            env: Vec::new(),
         }
     }
 
@@ -71,6 +84,15 @@ impl World {
     pub(crate) async fn give_up_rights(&mut self) -> bool {
         self.plain = rustix::process::geteuid().is_root();
         !self.plain || run(&mut self.lumos("--version"), "").await.code == Some(0)
+    }
+
+    /// Lays this under this home's programs from now on, instead of what was there.
+    pub(crate) fn lay_under<V: Into<OsString>>(
+        &mut self,
+        env: impl IntoIterator<Item = (&'static str, V)>,
+    ) {
+        let env = env.into_iter().map(|(name, value)| (name, value.into()));
+        self.env = env.collect();
     }
 
     /// Acme's example, its settings changed by `change`, not started.
@@ -187,7 +209,8 @@ impl World {
             .args(words(line))
             .current_dir(self.home.path())
             .env_clear()
-            .env("HOME", self.home.path());
+            .env("HOME", self.home.path())
+            .envs(self.env.iter().map(|(name, value)| (*name, value)));
         command
     }
 
@@ -261,13 +284,9 @@ impl World {
     }
 
     async fn start_into(&mut self, line: &str, founders: usize, log: Stdio) {
-        let mut child = self
-            .lumos(line)
-            .env("LUMOS_LOG", "warn")
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let mut serve = self.lumos(line);
+        serve.env("LUMOS_LOG", "warn");
+        let mut child = Beside::start(serve.stdout(Stdio::piped()).stderr(log));
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut next = async || {
             let line = timeout(PATIENCE, lines.next_line()).await;

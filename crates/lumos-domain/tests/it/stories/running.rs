@@ -126,6 +126,7 @@ fn a_review_opened_in_a_sandbox_is_signed_anew_outside() {
     acme.act("ada", "leaves with ben", leave);
     acme.sign("ben", "2", Approve);
     acme.open("2", "production");
+    acme.report("2", |_| {});
     acme.sign("ben", "2", Approve);
     acme.sign("cleo", "2", Approve);
     told(
@@ -136,7 +137,11 @@ fn a_review_opened_in_a_sandbox_is_signed_anew_outside() {
         ada leaves with ben
           org sandbox.left
         ben signs 2: approve
-          no, stale-record: the record changed since you saw it (sha256:… is now sha256:…); read it again, then sign
+          no, report-from-sandbox: the report was made in a sandbox that was left; the compliance checker makes a new one
+        orchestrator opens 2 for production
+          no, report-from-sandbox: the report was made in a sandbox that was left; the compliance checker makes a new one
+        checker reports on 2
+          release/triage/2 report.recorded
         orchestrator opens 2 for production
           review/triage/2/production/1 review.record_changed: full for major change [1 × compliance recorded, 1 × risk recorded]
         ben signs 2: approve
@@ -430,6 +435,44 @@ fn a_withdrawn_release_is_over_and_an_approved_one_is_not_withdrawn() {
           no, withdrawn: this release was withdrawn
         dora withdraws 1
           no, already-approved: this release is approved; revoke the approval instead of withdrawing
+        ",
+    );
+}
+
+#[test]
+fn an_agent_that_comes_late_to_an_approval_does_not_put_it_over_a_later_one() {
+    let mut acme = Acme::running();
+    acme.quietly(|acme| {
+        for version in ["2", "3"] {
+            let weights = format!("w{version}");
+            let content = manifest(&weights, "p1", "d1");
+            acme.submit_as("dora", version, content, |facts| {
+                facts.agents = agents(&["ward/intake"]);
+            });
+            acme.report(version, |_| {});
+            acme.sign("ben", version, Approve);
+            acme.sign("cleo", version, Approve);
+        }
+    });
+    acme.assign("2", "ward/intake");
+    acme.assign("3", "ward/intake");
+    acme.assign("2", "ward/intake");
+    let back = Command::Assign {
+        assignment: name("ward/intake/production"),
+        approval: review("2", "production", 1),
+    };
+    acme.act("ada", "goes back to 2", back);
+    told(
+        &acme,
+        r"
+        orchestrator assigns 2 to ward/intake
+          assignment/ward/intake/production assignment.set: 2
+        orchestrator assigns 3 to ward/intake
+          assignment/ward/intake/production assignment.set: 3, 2 until 2026-03-02T10:00:00Z
+        orchestrator assigns 2 to ward/intake
+          no, no-approval: there is no approval to rest on: `ward/intake` runs what was approved later
+        ada goes back to 2
+          assignment/ward/intake/production assignment.set: 2, 3 until 2026-03-02T10:00:00Z
         ",
     );
 }

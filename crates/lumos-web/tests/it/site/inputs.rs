@@ -5,22 +5,30 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use lumos_domain::id::Digest;
 use lumos_engine::ports::{Clock, Entropy};
 
-/// Goes when it is told to.
-pub(crate) struct SetClock(pub(super) Mutex<Timestamp>);
+/// Goes when it is told to, and by so much whenever it is looked at.
+pub(crate) struct SetClock(pub(super) Mutex<(Timestamp, SignedDuration)>);
 
 impl SetClock {
     pub(crate) fn forward(&self, hours: i64) {
-        *self.0.lock().unwrap() += jiff::SignedDuration::from_hours(hours);
+        self.0.lock().unwrap().0 += SignedDuration::from_hours(hours);
+    }
+
+    /// Everything takes `seconds` from now on.
+    pub(crate) fn slow(&self, seconds: i64) {
+        self.0.lock().unwrap().1 = SignedDuration::from_secs(seconds);
     }
 }
 
 impl Clock for SetClock {
     fn now(&self) -> Timestamp {
-        *self.0.lock().unwrap()
+        let mut clock = self.0.lock().unwrap();
+        let (now, pace) = *clock;
+        clock.0 += pace;
+        now
     }
 }
 

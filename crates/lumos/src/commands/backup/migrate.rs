@@ -79,7 +79,7 @@ async fn load(store: &PostgresStore, copied: &Path, checked: &Checked) -> Result
         Err(error) => return Err(error.into()),
     }
     // The server that had taken them does not run: its directory is ours.
-    runtime::let_go(store).await?;
+    runtime::let_all_go(store).await?;
     Ok(())
 }
 

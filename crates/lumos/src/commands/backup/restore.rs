@@ -194,6 +194,6 @@ async fn fill(
     let store = Storage::postgres(postgres, &storage::schema()).await?;
     let copied = copy(&blobs, &*beside.blobs(&store)).await?;
     store.load(&database, FORGOTTEN, true).await?;
-    runtime::let_go(&store).await?;
+    runtime::let_all_go(&store).await?;
     Ok(copied)
 }

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use lumos_engine::{
     LedgerEntry,
     key::ServerKey,
+    log_review::{self, Signatures},
     ports::{Append, NewEntry, Ports, Row, Store, StoredEntry},
     views::{
         self, Facts,
@@ -41,6 +42,8 @@ const TRIES: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(500);
 /// Releases asked for at a time.
 const PAGE: u32 = 100;
+/// What stands in every entry that is a signature on the log.
+const SIGNED: &[u8] = b"lumos.log_review.signed.v1";
 /// The largest bundle.
 const BUNDLE_BYTES: usize = WIDTH as usize * (2 + MAX_ENTRY);
 
@@ -68,22 +71,19 @@ impl Made {
     /// Reads on in `source` until there are `size` entries, whose root must be `root`: they were verified before,
     /// and a source could tell another story when it is read again.
     fn read_on(&self, source: &impl Source, size: u64, root: &Hash) -> Result<()> {
-        let mut from = self.handle.block_on(self.store.frontier())?.size();
-        while from < size {
-            let number = from / u64::from(WIDTH);
-            let bundle = Tile::in_tree(Kind::Entries, number, size).context("naming a bundle")?;
-            let read = source.read(&bundle.to_string(), BUNDLE_BYTES);
-            let bytes = read.map_err(|error| anyhow::anyhow!("reading `{bundle}`: {error}"))?;
-            let entries = tile::decode_bundle(&bytes, bundle.width())?;
-            let known = usize::try_from(from % u64::from(WIDTH))?;
-            let entries = entries.get(known..).unwrap_or_default();
-            self.append(from, entries)?;
-            from += entries.len() as u64;
-        }
+        let from = self.handle.block_on(self.store.frontier())?.size();
+        bundles(source, from, size, |first, entries| {
+            self.append(first, entries)
+        })?;
         if self.handle.block_on(self.store.frontier())?.root() != *root {
             bail!("the entries were others when they were read again");
         }
         Ok(())
+    }
+
+    /// The signatures on the log, held against its entries.
+    fn signatures(&self) -> Result<Signatures> {
+        Ok(self.handle.block_on(log_review::signatures(&self.store))?)
     }
 
     fn append(&self, first: u64, entries: &[&[u8]]) -> Result<()> {
@@ -131,7 +131,7 @@ pub(super) fn of_database(
     dir: &Path,
     signed: u64,
     handle: &Handle,
-) -> Result<Compared> {
+) -> Result<(Compared, Signatures)> {
     let head = handle.block_on(database.store.frontier())?;
     if head.size() != signed {
         bail!(
@@ -148,7 +148,56 @@ pub(super) fn of_database(
     made.read_on(source, head.size(), &head.root())?;
     let mut compared = handle.block_on(compare(&*database.store, &made.store, without))?;
     handle.block_on(sealed(&*database.store, &mut compared))?;
-    Ok(compared)
+    Ok((compared, made.signatures()?))
+}
+
+/// Whether those who signed for the log in an export signed for what its entries give. The entries are read again; only
+/// where somebody signed is anything made of them.
+///
+/// # Errors
+/// When they cannot be read a second time.
+pub(super) fn of_export(
+    source: &impl Source,
+    head: &Checkpoint,
+    handle: &Handle,
+) -> Result<Signatures> {
+    let mut signed = false;
+    let each = |_, entries: &[&[u8]]| {
+        let says = |entry: &&[u8]| entry.windows(SIGNED.len()).any(|part| part == SIGNED);
+        signed |= entries.iter().any(says);
+        Ok(())
+    };
+    bundles(source, 0, head.size(), each)?;
+    if !signed {
+        return Ok(Signatures {
+            all: 0,
+            differing: Vec::new(),
+        });
+    }
+    let made = Made::new(handle.clone(), nothing_else())?;
+    made.read_on(source, head.size(), head.root())?;
+    made.signatures()
+}
+
+/// Shows the entries from `from` up to `size`, a bundle of them at a time.
+fn bundles(
+    source: &impl Source,
+    mut from: u64,
+    size: u64,
+    mut each: impl FnMut(u64, &[&[u8]]) -> Result<()>,
+) -> Result<()> {
+    while from < size {
+        let number = from / u64::from(WIDTH);
+        let bundle = Tile::in_tree(Kind::Entries, number, size).context("naming a bundle")?;
+        let read = source.read(&bundle.to_string(), BUNDLE_BYTES);
+        let bytes = read.map_err(|error| anyhow::anyhow!("reading `{bundle}`: {error}"))?;
+        let entries = tile::decode_bundle(&bytes, bundle.width())?;
+        let known = usize::try_from(from % u64::from(WIDTH))?;
+        let entries = entries.get(known..).unwrap_or_default();
+        each(from, entries)?;
+        from += entries.len() as u64;
+    }
+    Ok(())
 }
 
 /// Compares what a server shows over its API with what its entries say. Where the server goes on meanwhile, what it
@@ -161,7 +210,7 @@ pub(super) fn of_server(
     live: &Live,
     keys: &[VerifierKey],
     handle: &Handle,
-) -> Result<Compared> {
+) -> Result<(Compared, Signatures)> {
     let made = Made::new(handle.clone(), nothing_else())?;
     let head = || -> Result<Checkpoint> {
         let note = handle.block_on(live.remote.bytes("/ledger/checkpoint"))?;
@@ -173,7 +222,7 @@ pub(super) fn of_server(
         let compared = handle.block_on(shown(&live.remote, &made.store))?;
         // What an entry behind the checkpoint changed is no finding; it is compared once a checkpoint covers it.
         if compared.differing == 0 || !handle.block_on(has_more(&live.remote, before.size()))? {
-            return Ok(compared);
+            return Ok((compared, made.signatures()?));
         }
         handle.block_on(tokio::time::sleep(PAUSE));
     }

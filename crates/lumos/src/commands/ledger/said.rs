@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::Result;
 use jiff::Timestamp;
-use lumos_engine::views::compare::{Compared, How};
+use lumos_engine::{
+    log_review::Signatures,
+    views::compare::{Compared, How},
+};
 use lumos_ledger::{
     Checkpoint,
     verify::{
@@ -46,6 +49,8 @@ pub(super) struct Answers {
     pub(super) report: Option<Report>,
     /// The comparison with business records; `None` where there are none to compare, or it came to nothing.
     pub(super) records: Option<Result<Compared>>,
+    /// What was signed for in reviews of the log; `None` where nothing could be made of the entries.
+    pub(super) log_reviews: Option<Result<Signatures>>,
     pub(super) since: Vec<Since>,
     pub(super) stamped: Vec<Stamped>,
     /// `None` where no policy names a witness.
@@ -173,6 +178,9 @@ impl Answers {
                 answer.yes = Some(false);
             }
             Some(Ok(compared)) => records(compared, &mut answer),
+        }
+        if let Some(signatures) = &self.log_reviews {
+            log_reviews(signatures, &mut answer);
         }
         answer
     }
@@ -324,6 +332,33 @@ fn records(compared: &Compared, answer: &mut Answer) {
         "kinds": compared.kinds.iter().copied().collect::<BTreeMap<_, _>>(),
         "differences": found.collect::<Vec<_>>(),
     });
+}
+
+/// Whether what was signed for is what the entries give.
+fn log_reviews(signatures: &Result<Signatures>, answer: &mut Answer) {
+    let Signatures { all, differing } = match signatures {
+        Ok(signatures) => signatures,
+        Err(error) => {
+            let line = format!("reviews of the log could not be made again: {error:#}");
+            answer.value["log_reviews"] = json!({ "compared": false, "detail": line });
+            answer.lines.push(line);
+            answer.yes = Some(false);
+            return;
+        }
+    };
+    answer.value["log_reviews"] =
+        json!({ "compared": true, "signed": all, "differing": differing });
+    if *all > 0 {
+        answer.lines.push(format!(
+            "{all} signatures on reviews of the log, each record made again from its entries"
+        ));
+    }
+    for entry in differing {
+        answer.yes = Some(false);
+        answer.lines.push(format!(
+            "entry {entry} signs for something else than the entries of its range give"
+        ));
+    }
 }
 
 /// What an authority said of a stamped checkpoint, which the log continues.

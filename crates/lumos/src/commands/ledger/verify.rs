@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use lumos_engine::{log_review::Signatures, views::compare::Compared};
 use lumos_ledger::{
     Checkpoint, VerifierKey,
     checkpoint::Opened,
@@ -25,6 +26,7 @@ use lumos_ledger::{
 use tokio::runtime::Handle;
 
 use super::{
+    records,
     said::{Answers, Integrity, Since},
     stamped,
     target::{self, Database, Live, Target},
@@ -178,15 +180,9 @@ fn whole(
         handovers: &handovers,
     };
     let (integrity, report, steps, refused) = believed(integrity, report, &held);
-    let records = match (&target, &report) {
-        (_, None) | (Target::Export(_), _) => None,
-        (Target::Live(live), _) => Some(super::records::of_server(&target, live, &keys, handle)),
-        (Target::Data(database, _), Some(report)) => {
-            let dir = path.context("naming the data directory")?;
-            let signed = report.checkpoint.size();
-            let compared = super::records::of_database(&target, database, dir, signed, handle);
-            Some(compared)
-        }
+    let (records, log_reviews) = match &report {
+        None => (None, None),
+        Some(report) => beside(&target, report, path, &keys, handle),
     };
     let anchored = match (&report, &trusted.policy) {
         (Some(report), Some(policy)) => Some(range(report, policy, &since)),
@@ -196,6 +192,7 @@ fn whole(
         integrity,
         report,
         records,
+        log_reviews,
         since,
         stamped,
         anchored,
@@ -203,6 +200,32 @@ fn whole(
         refused,
     }
     .tell(out)
+}
+
+/// What entries say beside their hashes: the records that follow from them, and what was signed about them.
+fn beside(
+    target: &Target,
+    report: &Report,
+    path: Option<&Path>,
+    keys: &[VerifierKey],
+    handle: &Handle,
+) -> (Option<Result<Compared>>, Option<Result<Signatures>>) {
+    let both = match target {
+        Target::Export(_) => {
+            let signatures = records::of_export(target, &report.checkpoint, handle);
+            return (None, Some(signatures));
+        }
+        Target::Live(live) => records::of_server(target, live, keys, handle),
+        Target::Data(database, _) => {
+            let signed = report.checkpoint.size();
+            let dir = path.context("naming the data directory");
+            dir.and_then(|dir| records::of_database(target, database, dir, signed, handle))
+        }
+    };
+    match both {
+        Ok((compared, signatures)) => (Some(Ok(compared)), Some(Ok(signatures))),
+        Err(error) => (Some(Err(error)), None),
+    }
 }
 
 /// What bears on whose word counts.

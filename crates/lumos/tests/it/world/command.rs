@@ -2,12 +2,18 @@
 
 use std::{
     ffi::OsStr,
-    path::{Path, PathBuf},
+    ops::{Deref, DerefMut},
     process::Stdio,
+    thread,
+    time::Instant,
 };
 
 use serde_json::Value;
-use tokio::{io::AsyncWriteExt as _, process::Command, time::timeout};
+use tokio::{
+    io::AsyncWriteExt as _,
+    process::{Child, Command},
+    time::timeout,
+};
 
 use super::PATIENCE;
 
@@ -21,22 +27,40 @@ pub(crate) fn program(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// A peer's folder in `target/peers`, or nothing and a line that says so.
-pub(crate) fn peer(name: &str, file: &str) -> Option<PathBuf> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "where the peers lie is set from outside"
-    )]
-    let peers = std::env::var_os("LUMOS_PEERS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers"),
-        PathBuf::from,
-    );
-    let folder = peers.join(name).canonicalize().ok();
-    let found = folder.filter(|folder| folder.join(file).exists());
-    if found.is_none() {
-        println!("skipped: {name} is not installed, run `cargo xtask peers`");
+/// A program that goes on beside its test. Dropped, it is killed and gone: what it holds is free, and the folder it
+/// writes to may go.
+pub(crate) struct Beside(Child);
+
+impl Beside {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        Self(command.spawn().unwrap())
     }
-    found
+}
+
+impl Deref for Beside {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl DerefMut for Beside {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        // One that has ended needs neither.
+        drop(self.0.start_kill());
+        #[expect(clippy::disallowed_methods, reason = "a wait has a limit")]
+        let killed = Instant::now();
+        while matches!(self.0.try_wait(), Ok(None)) && killed.elapsed() < PATIENCE {
+            thread::yield_now();
+        }
+    }
 }
 
 /// The words of a line as a shell would split it: 'these two' are one.
