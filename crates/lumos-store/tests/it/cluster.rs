@@ -206,12 +206,14 @@ impl Cluster {
             return;
         };
         let pid = pid.lines().next().unwrap().to_owned();
+        // Stopped, it starts nothing while its children are counted.
+        output(command("kill").args(["-STOP", &pid]));
         let children = output(command("pgrep").args(["-P", &pid]));
         let children = String::from_utf8(children.stdout).unwrap();
         let all: Vec<&str> = std::iter::once(pid.as_str())
             .chain(children.lines())
             .collect();
-        // The parent first, so that it starts nothing anew; a child may have ended meanwhile.
+        // A child may have ended meanwhile.
         for pid in &all {
             output(command("kill").args(["-9", pid]));
         }

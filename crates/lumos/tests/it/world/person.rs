@@ -57,12 +57,25 @@ impl Person {
         answer(self.peer.get(path).send().await.unwrap()).is(200)
     }
 
-    /// Approves the newest review of a release, with the password in the same request.
+    /// Approves the newest review of a release, with the password in the same request. Reads again what changed under their
+    /// eyes, as when the review is brought up to date after its author was claimed.
     pub(crate) async fn sign(&self, release: &str) -> Answer {
-        let view = self.get(&format!("/api/v1/releases/{release}")).await;
-        let review = &view["reviews"][0];
-        self.sign_record(review["review"].as_str().unwrap(), &review["record_hash"])
-            .await
+        let sign = async || {
+            let view = self.get(&format!("/api/v1/releases/{release}")).await;
+            let review = &view["reviews"][0];
+            let (id, record) = (review["review"].as_str().unwrap(), &review["record_hash"]);
+            self.sign_record(id, record).await
+        };
+        let signed = async {
+            loop {
+                let signed = sign().await;
+                if signed.body["code"] != "stale-record" {
+                    return signed;
+                }
+            }
+        };
+        let signed = timeout(PATIENCE, signed).await;
+        signed.expect("the record comes to rest")
     }
 
     /// Approves a review on the record that was seen.
