@@ -208,6 +208,22 @@ impl Bundle {
         self.rules.iter().find(|rule| rule.id.as_str() == id)
     }
 
+    /// The same bundle with this one rule.
+    pub(crate) fn with_only(&self, rule: Rule) -> Self {
+        Self {
+            rules: vec![rule],
+            name: self.name.clone(),
+            version: self.version.clone(),
+            owner: None,
+            description: None,
+            digest: self.digest,
+            applies_to: self.applies_to.clone(),
+            pass_threshold: self.pass_threshold,
+            params: self.params.clone(),
+            used_params: Vec::new(),
+        }
+    }
+
     /// The parameters that no rule and no expression uses.
     pub(crate) fn unused_params(&self) -> impl Iterator<Item = &str> {
         self.params

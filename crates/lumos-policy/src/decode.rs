@@ -1,6 +1,7 @@
 //! Strict reading of a tree of values, field by field: an unknown key is refused and the nearest
 //! valid one named, a wrong type is named with its path. Not here: the shapes of bundles or candidates.
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 /// Why a value does not have the shape that was asked for.
@@ -184,6 +185,28 @@ impl<'v> At<'v> {
             Some(number) if self.value.is_number() => Ok(number),
             _ => self.wrong("a number"),
         }
+    }
+
+    /// One word, and no other.
+    pub(crate) fn exactly(&self, word: &str) -> Read<()> {
+        if self.text()? == word {
+            Ok(())
+        } else {
+            self.invalid(format!("is not `{word}`"))
+        }
+    }
+
+    /// A day (its first instant in UTC) or an instant of RFC 3339.
+    pub(crate) fn instant(&self) -> Read<Timestamp> {
+        let text = self.text()?;
+        let instant = if text.len() == 10 {
+            format!("{text}T00:00:00Z")
+        } else {
+            text.to_owned()
+        };
+        instant.parse().or_else(|_| {
+            self.invalid("is neither a day such as `2026-01-31` nor an RFC 3339 instant")
+        })
     }
 
     pub(crate) fn flag(&self) -> Read<bool> {

@@ -3,12 +3,14 @@
 
 pub mod bundle;
 pub mod candidate;
+pub mod cases;
 pub mod cel;
 pub mod check;
 mod decode;
 pub mod evaluate;
 pub mod explain;
 pub mod lint;
+pub mod mutate;
 mod path;
 pub mod render;
 pub mod report;
@@ -19,6 +21,7 @@ pub mod waiver;
 
 pub use bundle::{Bundle, BundleError};
 pub use candidate::{Candidate, CandidateError};
+pub use cases::{Cases, CasesError};
 pub use decode::ShapeError;
 pub use evaluate::{Context, evaluate};
 pub use explain::explain;

@@ -424,6 +424,19 @@ pub(crate) enum Policy {
     Lint { file: PathBuf },
     /// Explain a rule, or every rule, of a bundle
     Explain { file: PathBuf, rule: Option<String> },
+    /// Run the tests of a bundle
+    Test {
+        file: PathBuf,
+        /// The tests [default: the file of the same name in `tests` beside it]
+        #[arg(long, value_name = "FILE")]
+        tests: Option<PathBuf>,
+        /// Fail where no test expects an answer that a rule can give
+        #[arg(long)]
+        coverage: bool,
+        /// Change every rule in small ways, and fail where no test notices
+        #[arg(long)]
+        mutate: bool,
+    },
     /// Publish a bundle version; it is then frozen
     Publish { file: PathBuf },
 }

@@ -34,6 +34,7 @@ fn own(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
         lumos_ledger::tlog_policy::Error
         lumos_ledger::verify::Error
         lumos_policy::BundleError
+        lumos_policy::CasesError
         lumos_store::OpenError
         lumos_store::SnapshotError
         lumos_timestamp::Error

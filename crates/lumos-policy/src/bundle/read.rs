@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
 use lumos_domain::canonical;
 use lumos_domain::id::Digest;
 use lumos_domain::words::{Depth, Enforcement, Score};
@@ -43,8 +42,8 @@ const RULE_KEYS: &[&str] = &[
 
 pub(super) fn bundle(value: &Value, digest: Digest) -> Read<Bundle> {
     let root = At::root("bundle", value).object(&["apiVersion", "kind", "metadata", "spec"])?;
-    exactly(&root.need("apiVersion")?, "lumos/v1")?;
-    exactly(&root.need("kind")?, "PolicyBundle")?;
+    root.need("apiVersion")?.exactly("lumos/v1")?;
+    root.need("kind")?.exactly("PolicyBundle")?;
     let metadata = root
         .need("metadata")?
         .object(&["name", "version", "owner", "description"])?;
@@ -97,14 +96,6 @@ pub(super) fn bundle(value: &Value, digest: Digest) -> Read<Bundle> {
         used_params: used.into_iter().collect(),
         rules,
     })
-}
-
-fn exactly(at: &At<'_>, word: &str) -> Result<(), ShapeError> {
-    if at.text()? == word {
-        Ok(())
-    } else {
-        at.invalid(format!("is not `{word}`"))
-    }
 }
 
 /// A version is text; an unquoted `1.0` would be a number and lose its zero.
@@ -183,8 +174,8 @@ fn read_rule(
         weight: rule.maybe("weight", read_weight)?.unwrap_or(1),
         category: text(&rule, "category", 64)?,
         status: rule.maybe("status", read_status)?.unwrap_or(Status::Active),
-        effective_from: rule.maybe("effective_from", read_instant)?,
-        effective_to: rule.maybe("effective_to", read_instant)?,
+        effective_from: rule.maybe("effective_from", At::instant)?,
+        effective_to: rule.maybe("effective_to", At::instant)?,
         when: rule.get("when").map(|at| only_cel(&at)).transpose()?,
         requires: rule.maybe("requires", read_requires)?.unwrap_or_default(),
         evidence_max_age: rule.maybe("evidence_max_age", At::parsed)?,
@@ -352,19 +343,6 @@ fn read_status(at: &At<'_>) -> Result<Status, ShapeError> {
         Some(status) => Ok(*status),
         None => at.invalid(format!("`{text:.32}` is none of draft, active, deprecated")),
     }
-}
-
-/// A day (its first instant in UTC) or an instant of RFC 3339.
-fn read_instant(at: &At<'_>) -> Result<Timestamp, ShapeError> {
-    let text = at.text()?;
-    let instant = if text.len() == 10 {
-        format!("{text}T00:00:00Z")
-    } else {
-        text.to_owned()
-    };
-    instant
-        .parse()
-        .or_else(|_| at.invalid("is neither a day such as `2026-01-31` nor an RFC 3339 instant"))
 }
 
 fn read_requires(at: &At<'_>) -> Result<Vec<String>, ShapeError> {

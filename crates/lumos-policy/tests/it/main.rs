@@ -6,6 +6,7 @@
     reason = "tests: a helper may panic, and a table is as long as it has rows"
 )]
 
+mod cases;
 mod examples;
 mod expressions;
 mod guide;

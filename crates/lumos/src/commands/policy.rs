@@ -1,5 +1,7 @@
 //! `lumos policy`: a developer's verdict before the server's, and the care of bundles.
 
+mod cases;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -8,6 +10,7 @@ use lumos_engine::ports::Clock as _;
 use lumos_policy::{Bundle, Candidate, Context, evaluate, explain, lint, render};
 use serde_json::{Value, json};
 
+use self::cases::Asked;
 use super::{Out, Said};
 use crate::{
     cli::{Common, Policy},
@@ -38,6 +41,12 @@ pub(super) async fn run(policy: Policy, common: &Common, out: &Out) -> Result<Sa
         }
         Policy::Lint { file } => lint_file(&file, out),
         Policy::Explain { file, rule } => explain_file(&file, rule.as_deref()),
+        Policy::Test {
+            file,
+            tests,
+            coverage,
+            mutate,
+        } => cases::run(&file, tests, &Asked { coverage, mutate }, out),
         Policy::Publish { file } => {
             let yaml =
                 std::fs::read(&file).with_context(|| format!("reading `{}`", file.display()))?;
