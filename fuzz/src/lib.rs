@@ -32,6 +32,7 @@ pub const TARGETS: &[Target] = &[
     policy::BUNDLE,
     policy::CEL,
     policy::CANDIDATE,
+    policy::CASES,
     records::MANIFEST,
     records::EVENT,
     records::STATEMENT,

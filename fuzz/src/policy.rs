@@ -3,12 +3,16 @@
 use std::sync::OnceLock;
 
 use lumos_domain::words::Depth;
-use lumos_policy::{Bundle, Candidate, Context, cel::Cel as Expression, evaluate, explain, lint};
+use lumos_policy::{
+    Bundle, Candidate, Cases, Context, cases::lacking, cel::Cel as Expression, evaluate, explain,
+    lint,
+};
 use serde_json::json;
 
 use crate::Target;
 
 const STARTER: &str = include_str!("../../examples/acme/policy/starter.yaml");
+const TESTS: &str = include_str!("../../examples/acme/policy/tests/starter.yaml");
 const FRAMEWORK: &str = include_str!("../../examples/acme/policy/nist-ai-rmf.yaml");
 
 pub(crate) const BUNDLE: Target = Target {
@@ -48,6 +52,36 @@ pub(crate) const CANDIDATE: Target = Target {
         }
     },
     seeds: || vec![document().to_string().into_bytes()],
+};
+
+pub(crate) const CASES: Target = Target {
+    name: "policy-cases",
+    run: |bytes| {
+        if let Ok(cases) = Cases::parse(bytes) {
+            let outcomes = cases.run(starter(), &document());
+            assert_eq!(
+                outcomes.len(),
+                cases.all().len(),
+                "each test has an outcome"
+            );
+            drop(lacking(starter(), &cases));
+        }
+    },
+    seeds: || {
+        let case = json!({
+            "rule": "ACME-GOV-001", "name": "its purpose is too short", "expect": "waived",
+            "patch": [{"op": "replace", "path": "/model/purpose", "value": "x"}],
+            "waivers": [{"expires_at": "2027-01-01"}],
+        });
+        let small = json!({
+            "apiVersion": "lumos/v1", "kind": "PolicyTests", "bundle": "acme-starter", "base": "passes.json",
+            "as_of": "2026-11-21", "depth": "full", "cases": [case],
+        });
+        [TESTS, &small.to_string()]
+            .iter()
+            .map(|text| text.as_bytes().to_vec())
+            .collect()
+    },
 };
 
 /// A bundle with one rule, which is this expression.

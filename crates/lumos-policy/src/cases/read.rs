@@ -1,6 +1,7 @@
 //! From a tree of values to typed tests. Not here: YAML, and what tests do.
 
 use jiff::Timestamp;
+use json_patch::{Patch, PatchOperation};
 use serde_json::Value;
 
 use super::{Case, Cases, Expect, Granted, MAX_CASES};
@@ -52,11 +53,16 @@ fn case(at: &At<'_>) -> Read<Case> {
     })
 }
 
-/// A JSON Patch (RFC 6902).
-fn patch(at: &At<'_>) -> Read<json_patch::Patch> {
+/// A JSON Patch (RFC 6902), without `copy`: a few dozen of those, each of the whole document, make one of any size.
+fn patch(at: &At<'_>) -> Read<Patch> {
     at.items()?;
-    serde_json::from_value(at.value.clone())
-        .or_else(|error| at.invalid(format!("is no JSON Patch: {error}")))
+    let patch: Patch = serde_json::from_value(at.value.clone())
+        .or_else(|error| at.invalid(format!("is no JSON Patch: {error}")))?;
+    let copies = |operation: &PatchOperation| matches!(operation, PatchOperation::Copy(_));
+    if patch.iter().any(copies) {
+        return at.invalid("holds a `copy`, which is not read; `add` the value");
+    }
+    Ok(patch)
 }
 
 fn granted(at: &At<'_>) -> Read<Granted> {

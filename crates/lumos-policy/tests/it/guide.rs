@@ -1,7 +1,6 @@
 //! The guide for policy authors: every example in it is read, and no operator is left out.
 
-use lumos_policy::Bundle;
-use lumos_policy::check::Check;
+use lumos_policy::{Bundle, Cases, cases::lacking, check::Check};
 
 use crate::world::{bundle, candidate, judge};
 
@@ -15,6 +14,18 @@ fn every_example_is_read_and_judged() {
         .skip(1)
         .filter_map(|rest| rest.split("```").next())
         .collect();
+    let (tests, blocks): (Vec<&str>, Vec<&str>) = blocks
+        .into_iter()
+        .partition(|block| block.contains("kind: PolicyTests"));
+    let first = Bundle::parse(blocks[0].as_bytes()).unwrap();
+    for block in tests {
+        let cases = Cases::parse(block.as_bytes()).unwrap_or_else(|error| panic!("{error}"));
+        cases.are_of(&first).unwrap();
+        for outcome in cases.run(&first, &candidate()) {
+            assert_eq!(outcome.problem, None, "{}", outcome.name);
+        }
+        assert_eq!(lacking(&first, &cases), []);
+    }
     for block in &blocks {
         let bundle = if block.starts_with("apiVersion") {
             Bundle::parse(block.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{block}"))

@@ -29,6 +29,16 @@ async fn files_and_policies_are_judged_without_a_server() {
             ("policy lint policy/starter.yaml", 0, "nothing found"),
             ("policy explain policy/starter.yaml", 0, "ACME-GOV-001"),
             (
+                "policy test policy/starter.yaml --coverage --mutate",
+                0,
+                "0 unnoticed",
+            ),
+            (
+                "policy test policy/starter.yaml --tests policy/tests/cards.yaml",
+                1,
+                "policy-tests-other-bundle",
+            ),
+            (
                 "policy explain policy/starter.yaml ACME-LIC-002",
                 0,
                 "ACME-LIC-002",

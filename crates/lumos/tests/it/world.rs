@@ -103,6 +103,9 @@ impl World {
             "policy/starter.yaml",
             "policy/nist-ai-rmf.yaml",
             "policy/cards.yaml",
+            "policy/tests/starter.yaml",
+            "policy/tests/cards.yaml",
+            "policy/tests/passes.json",
         ] {
             let text = std::fs::read(Path::new(EXAMPLES).join(file)).unwrap();
             world.write(file, text);
