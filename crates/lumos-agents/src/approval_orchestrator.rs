@@ -21,6 +21,8 @@ use lumos_engine::{
     views,
 };
 
+use crate::reread;
+
 /// The agent, with the registries it may promote in.
 pub struct ApprovalOrchestrator {
     registries: BTreeMap<RegistryName, Arc<dyn Registry>>,
@@ -53,9 +55,8 @@ impl ApprovalOrchestrator {
                 assignment,
                 approval: review.clone(),
             };
-            if !settled(hand.submit(&step, assign).await)? {
-                return Ok(());
-            }
+            // Where one agent runs what was approved later, others may not.
+            settled(hand.submit(&step, assign).await)?;
         }
         settled(
             hand.submit(
@@ -169,44 +170,20 @@ async fn outdated(hand: &Hand, order: &PromotionOrder) -> Result<Option<String>,
     }
 }
 
-/// Opens a review, or brings an open one up to date: unless the last one ended after what asks for it, which may be
-/// handled late, as after a restore. Then it was decided about already.
+/// Opens a review, or brings an open one up to date.
 async fn open(
     hand: &Hand,
     release: &ReleaseId,
     environment: &Environment,
 ) -> Result<(), HandleError> {
-    if ended_since(hand, release, environment).await? {
+    if reread::is_decided(hand, release, environment).await? {
         return Ok(());
     }
     let command = Command::OpenReview {
         release: release.clone(),
         environment: environment.clone(),
     };
-    settled(hand.submit(&format!("open.{environment}"), command).await).map(|_| ())
-}
-
-/// Whether the last review ended after the entry in hand.
-async fn ended_since(
-    hand: &Hand,
-    release: &ReleaseId,
-    environment: &Environment,
-) -> Result<bool, HandleError> {
-    let ended = hand
-        .door
-        .ask(|world| {
-            let Some(last) = world.release(release)?.reviews.get(environment) else {
-                return Ok(None);
-            };
-            Ok((!world.review(last)?.is_open()).then(|| last.clone()))
-        })
-        .await?;
-    let Some(ended) = ended.map(Stream::Review) else {
-        return Ok(false);
-    };
-    let entries = hand.door.ports().store.stream(&ended).await?;
-    let last = entries.last().map(|entry| entry.index);
-    Ok(last.is_some_and(|last| last > hand.entry()))
+    settled(hand.submit(&format!("open.{environment}"), command).await)
 }
 
 /// Ends every approval that was given in the sandbox.
@@ -246,16 +223,16 @@ async fn renew_open(hand: &Hand, model: Option<&ModelName>) -> Result<(), Handle
     Ok(())
 }
 
-/// A refusal is an answer: what it waits for will wake this agent again. Says whether the command was taken.
-fn settled<T>(result: Result<T, DoorError>) -> Result<bool, HandleError> {
+/// A refusal is an answer: what it waits for will wake this agent again.
+fn settled<T>(result: Result<T, DoorError>) -> Result<(), HandleError> {
     match result {
-        Ok(_) => Ok(true),
+        Ok(_) => Ok(()),
         Err(DoorError::Refused(refusal @ Refusal::NotAllowed { .. })) => {
             Err(HandleError::fatal(refusal))
         }
         Err(DoorError::Refused(refusal)) => {
             tracing::info!(code = refusal.code(), %refusal, "the approval orchestrator waits");
-            Ok(false)
+            Ok(())
         }
         Err(error) => Err(error.into()),
     }

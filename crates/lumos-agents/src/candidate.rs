@@ -133,7 +133,7 @@ async fn evidence(door: &Door, history: &[LedgerEntry]) -> Result<Evidence, Door
         digests.push(recorded.digest);
         if let Some(owner) = org.owner_of(&recorded.kind) {
             let brought =
-                matches!(entry.actor, Actor::Service(_)) && (org.sandbox || !entry.sandbox);
+                matches!(entry.actor, Actor::Service(_)) && (org.sandbox || !recorded.sandbox);
             if owner.as_str() != recorded.producer || !brought {
                 continue;
             }

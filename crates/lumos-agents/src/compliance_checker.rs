@@ -11,6 +11,7 @@ use lumos_domain::{
     event::Event,
     facts::{REPORTED_RESULTS_MAX, ReportFacts, ReportedResult},
     id::{Digest, Environment, ModelName, ReleaseId},
+    refusal::Refusal,
     review::outlook,
     stream::Stream,
     words::{Depth, RuleResult, Score},
@@ -25,7 +26,10 @@ use lumos_policy::{Bundle, Candidate, Context, Report, evaluate};
 use serde_json::json;
 use tokio::sync::Mutex;
 
-use crate::candidate::{self, Dossier};
+use crate::{
+    candidate::{self, Dossier},
+    reread,
+};
 
 /// The agent. Reports are made one at a time, so that a burst of evidence leads to one report, not many.
 #[derive(Default)]
@@ -43,6 +47,9 @@ impl ComplianceChecker {
         why: Why,
     ) -> Result<(), HandleError> {
         let _turn = self.one_at_a_time.lock().await;
+        if reread::is_decided(hand, release, environment).await? {
+            return Ok(());
+        }
         match covered(&hand.door, release, environment, why).await {
             Ok(true) => return Ok(()),
             Ok(false) => {}
@@ -67,15 +74,17 @@ impl ComplianceChecker {
             dossier.outlook.subject_version, facts.bundles
         );
         let step = format!("report.{}", Digest::of(about.as_bytes()).hex());
-        hand.submit(
-            &step,
-            Command::RecordReport {
-                release: release.clone(),
-                report: facts,
-            },
-        )
-        .await?;
-        Ok(())
+        let record = Command::RecordReport {
+            release: release.clone(),
+            report: facts,
+        };
+        match hand.submit(&step, record).await {
+            // It was left meanwhile.
+            Err(DoorError::Refused(left @ Refusal::ReportFromSandbox)) => {
+                Err(HandleError::transient(left))
+            }
+            recorded => Ok(recorded.map(drop)?),
+        }
     }
 
     async fn check_everywhere(
@@ -123,9 +132,9 @@ enum Why {
     Asked,
 }
 
-/// Whether the latest report covers the evidence, the depth and the bundles as they are now. The depth and the bundles
-/// that a decided review would have today call for no report until somebody asks: an entry that is handled late, when the
-/// release itself runs already or ran long ago, must not begin its review anew.
+/// Whether the latest report covers the evidence, the depth and the bundles as they are now. The depth a decided
+/// review would have today calls for no report until somebody asks: an entry that is handled late, when the
+/// release itself runs already, must not begin its review anew.
 async fn covered(
     door: &Door,
     release: &ReleaseId,
@@ -146,10 +155,9 @@ async fn covered(
         };
         Ok(state.reports.get(environment).is_some_and(|report| {
             report.subject_version == outlook.subject_version
-                && (decided
-                    || report.depth == outlook.depth
-                        && bundles.is_subset(&report.bundles)
-                        && (outlook.sandbox || !report.sandbox))
+                && (decided || report.depth == outlook.depth)
+                && (outlook.sandbox || !report.sandbox)
+                && bundles.is_subset(&report.bundles)
         }))
     })
     .await

@@ -7,6 +7,7 @@ pub mod approval_orchestrator;
 pub mod candidate;
 pub mod compliance_checker;
 pub mod release_scanner;
+mod reread;
 
 pub use approval_orchestrator::ApprovalOrchestrator;
 pub use compliance_checker::ComplianceChecker;

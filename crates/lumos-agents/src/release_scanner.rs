@@ -339,6 +339,7 @@ async fn identify(
             kind: found.kind,
             producer: found.producer,
             digest,
+            sandbox: false,
         });
     }
     let command = Command::IdentifyRelease(IdentifyRelease {

@@ -309,7 +309,7 @@ fn consequences(
             release,
             environment,
             agents,
-        } => release::request_gate(world, release, environment, agents),
+        } => release::request_gate(world, release, environment, agents, now),
         C::RecordReport { release, report } => release::record_report(world, release, report),
         C::OpenReview {
             release,

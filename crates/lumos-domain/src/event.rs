@@ -437,6 +437,9 @@ events! {
         producer: String,
         /// The blob that holds the claim.
         digest: Digest,
+        /// Whether it was recorded in a sandbox, where one person could record anything.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        sandbox: bool,
     }
 
     // ---- review ----------------------------------------------------------------------------------

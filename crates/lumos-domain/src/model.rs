@@ -37,6 +37,8 @@ pub struct Model {
     pub bindings: Vec<Binding>,
     /// What each environment runs when no agent is named.
     pub current: BTreeMap<Environment, Current>,
+    /// Every approval for an environment, in the order given.
+    pub approvals: BTreeMap<Environment, Vec<ReviewId>>,
 }
 
 /// A release that an environment runs.
@@ -78,6 +80,17 @@ impl Model {
         }
     }
 
+    /// Whether `this` approval for an environment was given after `that`.
+    pub(crate) fn is_later(
+        &self,
+        environment: &Environment,
+        this: &ReviewId,
+        that: &ReviewId,
+    ) -> bool {
+        let given = self.approvals.get(environment).into_iter().flatten();
+        given.rev().find(|id| *id == this || *id == that) == Some(this) && this != that
+    }
+
     pub(crate) fn apply(&mut self, event: &Event) {
         match event {
             Event::ModelRegistered(e) => {
@@ -101,6 +114,8 @@ impl Model {
                     approval: e.approval.clone(),
                 };
                 self.current.insert(e.environment.clone(), current);
+                let approvals = self.approvals.entry(e.environment.clone());
+                approvals.or_default().push(e.approval.clone());
             }
             _ => {}
         }

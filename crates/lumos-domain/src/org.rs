@@ -48,6 +48,8 @@ pub struct Org {
     pub retention: BTreeMap<RecordClass, u32>,
     /// The legal holds that are set.
     pub holds: BTreeMap<HoldId, HoldScope>,
+    /// The ledger's size when it was restored last: what came before is looked at again.
+    pub reread: Option<u64>,
     /// What keeps the clock, as it was named last.
     pub clock_source: Option<String>,
     /// The outside agents.
@@ -109,6 +111,7 @@ impl Org {
                 self.origin.clone_from(&e.origin);
                 self.sandbox = e.sandbox;
             }
+            Event::LedgerReread(e) => self.reread = Some(e.size),
             Event::ClockSourceNamed(e) => self.clock_source = Some(e.source.clone()),
             Event::SandboxLeft(e) => {
                 self.sandbox = false;

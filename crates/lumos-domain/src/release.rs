@@ -17,6 +17,7 @@ use crate::{
     id::{AgentRef, Digest, Environment, PersonId, ReleaseId, ReviewId},
     model, outside, person,
     refusal::Refusal,
+    review,
     seal::Sealed,
     stream::Stream,
     system,
@@ -112,15 +113,15 @@ impl Release {
 /// The state of stream `subject/DIGEST`: what evidence there is. Its version is what reports cover.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Subject {
-    /// The newest evidence of each kind by each producer.
-    pub evidence: BTreeMap<(String, String), Digest>,
+    /// The newest evidence of each kind by each producer, and whether it was recorded in a sandbox.
+    pub evidence: BTreeMap<(String, String), (Digest, bool)>,
 }
 
 impl Subject {
     pub(crate) fn apply(&mut self, event: &Event) {
         if let Event::EvidenceRecorded(e) = event {
             let by = (e.kind.clone(), e.producer.clone());
-            self.evidence.insert(by, e.digest);
+            self.evidence.insert(by, (e.digest, e.sandbox));
         }
     }
 }
@@ -272,13 +273,18 @@ pub(crate) fn record_all(
     subject: Digest,
     evidence: &[EvidenceRecorded],
 ) -> Result<Decided, Halt> {
-    let known = world.subject(&subject)?;
+    let (known, sandbox) = (world.subject(&subject)?, world.org()?.sandbox);
+    // What was recorded in a sandbox that was left is recorded again.
     let new = evidence.iter().filter(|e| {
         let by = (e.kind.clone(), e.producer.clone());
-        known.evidence.get(&by) != Some(&e.digest)
+        known.evidence.get(&by) != Some(&(e.digest, sandbox))
     });
-    Ok(new
-        .map(|e| (Stream::Subject(subject), e.clone().into()))
+    let recorded = new.map(|e| EvidenceRecorded {
+        sandbox,
+        ..e.clone()
+    });
+    Ok(recorded
+        .map(|e| (Stream::Subject(subject), e.into()))
         .collect())
 }
 
@@ -390,11 +396,17 @@ pub(crate) fn request_gate(
     id: &ReleaseId,
     environment: &Environment,
     agents: &BTreeSet<AgentRef>,
+    now: Timestamp,
 ) -> Result<Decided, Halt> {
     let release = active(world, id)?;
     world.org()?.gate(environment)?;
     system::known_agents(world, agents)?;
-    if release.targets.get(environment) == Some(agents) {
+    // Asked for again, once what was decided about it holds no more.
+    let ended = match release.reviews.get(environment) {
+        Some(last) => !world.review(last)?.is_open() && review::ended(world, last, now)?,
+        None => false,
+    };
+    if release.targets.get(environment) == Some(agents) && !ended {
         return Ok(Vec::new());
     }
     let requested = GateRequested {

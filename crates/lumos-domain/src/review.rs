@@ -430,6 +430,15 @@ fn approve(
     ])
 }
 
+/// Whether the review `id` came to no approval that holds at `now`.
+pub(crate) fn ended(world: &World, id: &ReviewId, now: Timestamp) -> Result<bool, Halt> {
+    match approved(world, id, now) {
+        Ok(_) => Ok(false),
+        Err(Halt::Refused(_)) => Ok(true),
+        Err(need @ Halt::Need(_)) => Err(need),
+    }
+}
+
 /// The approval `id` ended in, if it holds at `now` in this organisation and duties were kept: what every
 /// use of an approval asks (DESIGN promises 4 and 6).
 ///

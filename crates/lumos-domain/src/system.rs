@@ -241,13 +241,10 @@ pub(crate) fn assign(
     {
         return Ok(Vec::new());
     }
+    let model = world.model(&tuple.release.model)?;
     if matches!(caller.actor, Actor::Agent(_))
         && let Some(current) = assignment.current()
-        && let Some(last) = world
-            .model(&tuple.release.model)?
-            .current
-            .get(&id.environment)
-        && last.approval == current.approval
+        && model.is_later(&id.environment, &current.approval, approval)
     {
         let problem = format!("`{}` runs what was approved later", id.agent_ref());
         return Err(Refusal::NoApproval { problem }.into());

@@ -12,7 +12,11 @@ use lumos_domain::{
 use tokio::sync::watch;
 
 use crate::{
-    Door, DoorError, Request, ports::PortError, record::LedgerEntry, runtime::stopped, secret,
+    Door, DoorError, Request,
+    ports::{PortError, Store},
+    record::LedgerEntry,
+    runtime::stopped,
+    secret,
 };
 
 /// How often it is looked at.
@@ -35,20 +39,26 @@ impl Look {
     }
 }
 
-/// At a start: names what keeps the clock, and records that it is behind the last entry, if it is.
+/// The time of the last entry: what the clock showed when something was written last. To be asked at a start before
+/// anything is written.
 ///
 /// # Errors
-/// When the last entry cannot be read, or nothing can be written.
-pub async fn begin(door: &Door, source: String) -> Result<(), DoorError> {
-    let ports = door.ports();
-    let size = ports.store.frontier().await?.size();
-    let last = ports.store.entries(size.saturating_sub(1), 1).await?;
-    if let Some(last) = last.first() {
-        let expected = LedgerEntry::read(last)?.time;
-        let found = ports.clock.now();
-        if is_behind(expected, found) {
-            record(door, expected, found).await?;
-        }
+/// When it cannot be read.
+pub async fn told(store: &dyn Store) -> Result<Option<Timestamp>, DoorError> {
+    let size = store.frontier().await?.size();
+    let last = store.entries(size.saturating_sub(1), 1).await?;
+    let read = last.first().map(LedgerEntry::read).transpose()?;
+    Ok(read.map(|entry| entry.time))
+}
+
+/// At a start: names what keeps the clock, and records that it is behind what it showed before, if it is.
+///
+/// # Errors
+/// When nothing can be written.
+pub async fn begin(door: &Door, told: Option<Timestamp>, source: String) -> Result<(), DoorError> {
+    let found = door.ports().clock.now();
+    if let Some(expected) = told.filter(|told| is_behind(*told, found)) {
+        record(door, expected, found).await?;
     }
     submit(door, Command::NameClockSource { source }).await
 }

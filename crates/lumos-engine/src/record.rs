@@ -107,9 +107,20 @@ impl LedgerEntry {
             causation: envelope.causation.map(Cow::into_owned),
             sandbox: envelope.sandbox,
             event: Event::decode(&envelope.kind, envelope.data.get())
+                .map(|event| within(event, envelope.sandbox))
                 .map_err(|source| ReadEntryError::Event { index, source })?,
         })
     }
+}
+
+/// Older versions wrote only around an event whether it happened in a sandbox.
+fn within(mut event: Event, sandbox: bool) -> Event {
+    match &mut event {
+        Event::ReportRecorded(e) => e.report.sandbox |= sandbox,
+        Event::EvidenceRecorded(e) => e.sandbox |= sandbox,
+        _ => {}
+    }
+    event
 }
 
 /// Everything about an entry that is not the event itself.

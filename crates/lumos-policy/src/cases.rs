@@ -268,7 +268,7 @@ pub fn lacking(bundle: &Bundle, cases: &Cases) -> Vec<Lacking> {
     let in_use = |rule: &&Rule| rule.status == Status::Active;
     let of = |rule: &Rule| {
         let evidence = !(rule.requires.is_empty() && rule.check.kinds().is_empty());
-        let only_there = matches!(&rule.check, Check::Present(path) if path.kind().is_some());
+        let only_there = matches!(&rule.check, Check::Present(path) if path.is_kind());
         let asked = [
             (RuleResult::Pass, true),
             (RuleResult::Fail, !only_there),

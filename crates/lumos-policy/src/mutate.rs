@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     bundle::Bundle,
-    cases::Cases,
+    cases::{Case, Cases},
     cel::{Cel, compile_pattern},
     check::{
         Check,
@@ -52,7 +52,10 @@ pub fn hunt(bundle: &Bundle, cases: &Cases, base: &Value) -> Hunt {
     let mut hunt = Hunt::default();
     let in_use = |rule: &&Rule| rule.status == Status::Active;
     for rule in bundle.rules().iter().filter(in_use) {
-        let own: Vec<_> = cases.all().iter().filter(|c| c.rule == rule.id).collect();
+        // One that does not hold to begin with would notice everything.
+        let holds = |case: &&Case| cases.problem(case, (bundle, rule), base).is_none();
+        let own = cases.all().iter().filter(|case| case.rule == rule.id);
+        let own: Vec<_> = own.filter(holds).collect();
         for mutant in mutants(rule) {
             hunt.mutants += 1;
             let mut told = own.iter();
@@ -104,11 +107,12 @@ fn around(rule: &Rule) -> Changed<Rule> {
             all.push((what, with(&|rule| rule.when = Some(cel.clone()))));
         }
     }
-    // What an operator looks into is missing without being asked for; an expression fails without it.
+    // The one kind that an operator looks into is missing without being asked for; an expression fails without it.
     let seen = match &rule.check {
         Check::Cel(_) => Vec::new(),
         check => check.kinds(),
     };
+    let seen = if seen.len() == 1 { seen } else { Vec::new() };
     for kind in rule.requires.iter().filter(|kind| !seen.contains(kind)) {
         let without = |rule: &mut Rule| rule.requires.retain(|other| other != kind);
         all.push((format!("it does not require `{kind}`"), with(&without)));
@@ -130,7 +134,9 @@ fn around(rule: &Rule) -> Changed<Rule> {
 fn of_check(check: &Check) -> Changed<Check> {
     let mut all = Vec::new();
     for (what, always) in [("it always holds", "true"), ("it never holds", "false")] {
-        all.extend(Cel::parse(always).map(|cel| (what.to_owned(), Check::Cel(cel))));
+        let is_other = |cel: &Cel| !matches!(check, Check::Cel(own) if own == cel);
+        let cel = Cel::parse(always).ok().filter(is_other);
+        all.extend(cel.map(|cel| (what.to_owned(), Check::Cel(cel))));
     }
     all.extend(match check {
         Check::MinLength { path, min } => named("min", beside(*min), |min| Check::MinLength {

@@ -70,6 +70,11 @@ impl FromStr for Path {
 }
 
 impl Path {
+    /// Whether it names a kind of evidence, and nothing within its records.
+    pub(crate) fn is_kind(&self) -> bool {
+        self.kind().is_some() && matches!(self.steps.as_slice(), [_, Step::Key(_)])
+    }
+
     /// The value at this path; `None` when a step is absent or the value is null.
     pub(crate) fn find<'c>(&self, candidate: &'c Candidate) -> Option<&'c Value> {
         let step = |value: &'c Value, step: &Step| match step {

@@ -286,10 +286,11 @@ impl Base {
         } else {
             BTreeMap::new()
         };
+        let told = clock::told(&*store).await?;
         record_start(&door, loaded, &ring, restored.then_some(size)).await?;
         if door.unknown_kind().is_none() {
             let source = clock_source(loaded.settings.clock.as_deref());
-            clock::begin(&door, source).await?;
+            clock::begin(&door, told, source).await?;
             if restored {
                 storage.opened().forget_restore().await?;
             }

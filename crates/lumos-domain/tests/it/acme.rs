@@ -266,6 +266,7 @@ impl Acme {
             kind: "artifact_scan".to_owned(),
             producer: "lumos".to_owned(),
             digest: Digest::of(digest.as_bytes()),
+            sandbox: false,
         };
         let identify = IdentifyRelease {
             release: release(version),

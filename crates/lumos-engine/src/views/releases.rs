@@ -67,6 +67,13 @@ pub(super) fn project(
             id.model.as_str(),
             id.version.as_str(),
         )],
+        // What was decided, and is asked for again or elsewhere, waits for its review like any that has a report.
+        (Stream::Release(id), Event::GateRequested(_)) => vec![statement!(
+            "UPDATE releases SET state = 'checked' WHERE model = $1 AND version = $2 AND state NOT IN
+             ('detected', 'identified', 'not fetched', 'in review', 'paused', 'withdrawn')",
+            id.model.as_str(),
+            id.version.as_str(),
+        )],
         (Stream::Release(id), Event::AcquisitionFailed(_)) => vec![state(id, "not fetched")],
         (Stream::Release(id), Event::ReleaseWithdrawn(_)) => vec![state(id, "withdrawn")],
         (Stream::Review(id), event) => match event {

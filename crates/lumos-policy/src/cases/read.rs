@@ -7,6 +7,9 @@ use serde_json::Value;
 use super::{Case, Cases, Expect, Granted, MAX_CASES};
 use crate::decode::{At, ShapeError};
 
+/// Most steps of a pointer into a candidate document.
+const DEEPEST: usize = 64;
+
 type Read<T> = Result<T, ShapeError>;
 
 pub(super) fn cases(value: &Value) -> Read<Cases> {
@@ -53,14 +56,19 @@ fn case(at: &At<'_>) -> Read<Case> {
     })
 }
 
-/// A JSON Patch (RFC 6902), without `copy`: a few dozen of those, each of the whole document, make one of any size.
+/// A JSON Patch (RFC 6902), without `copy` and `move`, and no deeper than documents are: a few dozen of those, each of the
+/// whole document, make one of any size or depth.
 fn patch(at: &At<'_>) -> Read<Patch> {
     at.items()?;
     let patch: Patch = serde_json::from_value(at.value.clone())
         .or_else(|error| at.invalid(format!("is no JSON Patch: {error}")))?;
-    let copies = |operation: &PatchOperation| matches!(operation, PatchOperation::Copy(_));
-    if patch.iter().any(copies) {
-        return at.invalid("holds a `copy`, which is not read; `add` the value");
+    for operation in patch.iter() {
+        if matches!(operation, PatchOperation::Copy(_) | PatchOperation::Move(_)) {
+            return at.invalid("holds a `copy` or `move`, which are not read; `add` the value");
+        }
+        if operation.path().count() > DEEPEST {
+            return at.invalid(format!("goes deeper than {DEEPEST}"));
+        }
     }
     Ok(patch)
 }

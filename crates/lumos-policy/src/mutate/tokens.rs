@@ -22,19 +22,16 @@ pub(super) fn changed(source: &str) -> Vec<(String, String)> {
     let mut at = 0;
     while let Some(first) = source[at..].chars().next() {
         let rest = &source[at..];
-        let taken = if matches!(first, '\'' | '"') {
+        let taken = if rest.starts_with("//") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if matches!(first, '\'' | '"') {
             quoted(rest, first)
+        } else if first.is_ascii_digit() {
+            let number = number(rest);
+            all.extend(higher(number).map(|higher| replaced(source, at, number, &higher)));
+            number.len()
         } else if first.is_ascii_alphanumeric() || first == '_' {
-            let word = word(rest);
-            if let Some(number) = word
-                .parse::<u32>()
-                .ok()
-                .filter(|_| is_alone(source, at, word))
-            {
-                let higher = (u64::from(number) + 1).to_string();
-                all.push(replaced(source, at, word, &higher));
-            }
-            word.len()
+            word(rest).len()
         } else if let Some((from, to)) = CHANGES.iter().find(|(from, _)| rest.starts_with(from)) {
             all.push(replaced(source, at, from, to));
             from.len()
@@ -73,9 +70,19 @@ fn word(rest: &str) -> &str {
     &rest[..end.unwrap_or(rest.len())]
 }
 
-/// Whether a number is one by itself, and no part of one with a fraction.
-fn is_alone(source: &str, at: usize, word: &str) -> bool {
-    !source[..at].ends_with('.') && !source[at + word.len()..].starts_with('.')
+/// A number with or without a fraction, which `rest` begins with.
+fn number(rest: &str) -> &str {
+    let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '.'));
+    &rest[..end.unwrap_or(rest.len())]
+}
+
+/// The number after it, or one a hundredth higher; nothing where it is written in another way.
+fn higher(number: &str) -> Option<String> {
+    if let Ok(whole) = number.parse::<u32>() {
+        return Some((u64::from(whole) + 1).to_string());
+    }
+    let value: f64 = number.parse().ok().filter(|_| number.contains('.'))?;
+    Some(format!("{:?}", value + value.abs().max(1.0) / 100.0))
 }
 
 #[cfg(test)]
@@ -99,7 +106,11 @@ mod tests {
         );
         assert_eq!(
             texts("xs.all(x, x < 0.8)"),
-            ["xs.exists(x, x < 0.8)", "xs.all(x, x <= 0.8)"]
+            [
+                "xs.exists(x, x < 0.8)",
+                "xs.all(x, x <= 0.8)",
+                "xs.all(x, x < 0.81)"
+            ]
         );
     }
 
@@ -109,5 +120,6 @@ mod tests {
         assert_eq!(texts(r#"a == "é < 'b" "#).len(), 1);
         assert!(texts("'never closed >= 1").is_empty());
         assert!(texts("évidence").is_empty());
+        assert_eq!(texts("true // don't touch 2 >= 1\n && b").len(), 1);
     }
 }

@@ -137,7 +137,7 @@ fn tests_are_read_strictly() {
                 "{rule: T-ONE-001, name: n, patch: [{op: copy, from: '', path: /x}], expect: pass}",
             ),
             "policy-tests-bad-shape",
-            "holds a `copy`",
+            "holds a `copy` or `move`",
         ),
         (
             &with("{rule: T-ONE-001, name: n, waivers: [{}], expect: pass}"),

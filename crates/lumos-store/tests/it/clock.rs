@@ -52,12 +52,13 @@ async fn a_start_behind_the_last_entry_is_recorded_and_a_source_when_it_changes(
     let hands = Arc::new(Hands(AtomicI64::new(BEGIN_US)));
     let start = async |source: &str| {
         let door = door(dir.path(), &hands).await;
-        clock::begin(&door, source.to_owned()).await.unwrap();
+        let told = clock::told(&*door.ports().store).await.unwrap();
+        clock::begin(&door, told, source.to_owned()).await.unwrap();
         recorded(&door).await
     };
     let first = door(dir.path(), &hands).await;
     // Nothing is recorded of a ledger that is not founded.
-    assert!(clock::begin(&first, "x".to_owned()).await.is_err());
+    assert!(clock::begin(&first, None, "x".to_owned()).await.is_err());
     found(&first, 1).await;
     drop(first);
     let ntp = "NTP by time.acme.example";

@@ -1,13 +1,19 @@
 //! What a start on PostgreSQL refuses: servers that could lose what they acknowledge, roles that may not do what is
 //! needed, a damaged ledger. And what the role of a replica can never do.
 
+use std::time::Duration;
+
 use lumos_engine::ports::{AppendError, Blobs as _, Statement, Store as _, Value};
 use lumos_store::{OpenError, PostgresSettings, PostgresStore};
+use tokio::time::timeout;
 
 use crate::{
     cluster::Cluster,
     world::{SCHEMA, append, check_whole, id, with_login, with_sealed},
 };
+
+/// How long it may take until every process of a server has read settings that were changed.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn opening(settings: &PostgresSettings) -> Result<PostgresStore, OpenError> {
     PostgresStore::open(settings, SCHEMA).await
@@ -127,23 +133,34 @@ async fn real_a_server_that_asks_for_no_writes_gets_none_and_is_read() {
     };
     let database = cluster.database();
     let store = cluster.open(&database).await;
-    let next = |version| append(&format!("c{version}"), &[("org", version)], &[]);
-    store.append(next(1)).await.unwrap();
     let reload = |sql: &str| {
         cluster.sql("postgres", sql);
         cluster.sql("postgres", "SELECT pg_reload_conf()");
     };
     reload("ALTER SYSTEM SET default_transaction_read_only = on");
-    let refused = store.append(next(2)).await.unwrap_err();
+    // Its processes learn of it one after the other.
+    let mut version = 1;
+    let refused = async {
+        loop {
+            let next = append(&format!("c{version}"), &[("org", version)], &[]);
+            if let Err(refused) = store.append(next).await {
+                return refused;
+            }
+            version += 1;
+        }
+    };
+    let refused = timeout(PATIENCE, refused).await.unwrap();
     assert!(matches!(refused, AppendError::Store(_)), "{refused:?}");
-    assert_eq!(store.entries(0, 9).await.unwrap().len(), 1);
+    let entries = store.entries(0, u32::MAX).await.unwrap().len() as u64;
+    assert_eq!(entries, version - 1);
     let copy = tempfile::tempdir().unwrap();
     let copied = store.snapshot(&copy.path().join("lumos.db"), SCHEMA).await;
     copied.unwrap();
     assert_eq!(code(&cluster.settings(&database)).await, "database-failed");
     reload("ALTER SYSTEM RESET default_transaction_read_only");
-    store.append(next(2)).await.unwrap();
-    assert_eq!(check_whole(&store).await, 2);
+    let next = append(&format!("c{version}"), &[("org", version)], &[]);
+    store.append(next).await.unwrap();
+    assert_eq!(check_whole(&store).await, version);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -126,6 +126,7 @@ async fn record(
         kind: body.kind,
         producer: DEVELOPER.to_owned(),
         digest,
+        sandbox: false,
     };
     let command = Command::RecordEvidence { release, evidence };
     by.submit(command, Vec::new()).await

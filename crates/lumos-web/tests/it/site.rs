@@ -327,6 +327,7 @@ impl Site {
             kind: "artifact_scan".into(),
             producer: "release-scanner".into(),
             digest: ports.blobs.put(claim).await.unwrap(),
+            sandbox: false,
         };
         let identify = Command::IdentifyRelease(IdentifyRelease {
             release: release.clone(),

@@ -1,18 +1,15 @@
 //! Backups: taken while the server runs, restored to the same history, found out when they are old; and the move from
 //! SQLite to PostgreSQL, which changes no proof.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use lumos_http::Method;
 use serde_json::Value;
 
 use crate::{
     cluster::Cluster,
-    world::{World, folder, promoted},
+    world::{World, folder, promoted, until},
 };
-
-/// Between two looks at what is awaited.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// A server that decided about a release.
 async fn approved() -> World {
@@ -404,16 +401,11 @@ async fn restored(world: &mut World, copy: &str) -> String {
             || agent["waiting"] != 0
             || !agent["taken"].as_array().unwrap().is_empty()
     };
-    while platform
-        .get("/api/v1/runtime")
-        .await
-        .as_array()
-        .unwrap()
-        .iter()
-        .any(behind)
-    {
-        tokio::time::sleep(LOOK).await;
-    }
+    until(async || {
+        let agents = platform.get("/api/v1/runtime").await;
+        !agents.as_array().unwrap().iter().any(behind)
+    })
+    .await;
     said.out.split(' ').next().unwrap().to_owned()
 }
 
@@ -434,9 +426,7 @@ async fn what_was_decided_before_a_restore_is_not_decided_anew() {
         let reports = entries.iter().filter(|kind| kind.contains("report."));
         reports.count()
     };
-    while reported(world.history("triage/1.0").await) < 2 {
-        tokio::time::sleep(LOOK).await;
-    }
+    until(async || reported(world.history("triage/1.0").await) == 2).await;
     let view = world.person("developer").await;
     let view = view.get("/api/v1/releases/triage/1.0").await;
     assert_eq!(view["state"], "approved", "and lists it as nothing else");

@@ -298,6 +298,7 @@ pub(super) fn commands(acme: &mut Acme, step: &Step) -> Vec<(Caller, Command)> {
                 .to_owned(),
                 producer: "acme".to_owned(),
                 digest: Digest::of(&[number]),
+                sandbox: false,
             };
             by(
                 who,

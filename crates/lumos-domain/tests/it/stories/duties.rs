@@ -309,6 +309,7 @@ fn what_lumos_sees_itself_is_never_taken_from_outside() {
             kind: kind.to_owned(),
             producer: "somebody".to_owned(),
             digest: Digest::of(blob.as_bytes()),
+            sandbox: false,
         };
         let refused = Err(Refusal::OwnEvidence {
             kind: kind.to_owned(),

@@ -30,6 +30,7 @@ fn evidence(kind: &str) -> EvidenceRecorded {
         kind: kind.to_owned(),
         producer: "acme-eval 1.2".to_owned(),
         digest: Digest::of(kind.as_bytes()),
+        sandbox: false,
     }
 }
 
@@ -315,6 +316,72 @@ fn a_report_must_be_of_the_policy_in_force() {
           review/triage/2/production/1 review.opened: auto for minor change []
           review/triage/2/production/1 release.approved: by rule until 2026-04-01T09:00:00Z
           model/triage model.current_set
+        ",
+    );
+}
+
+#[test]
+fn what_was_recorded_in_a_sandbox_is_recorded_again_outside() {
+    let mut acme = Acme::founded(true);
+    acme.quietly(|acme| {
+        acme.submit("dora", "2", manifest("w2", "p1", "d1"));
+        acme.report("2", |_| {});
+    });
+    let bring = Command::RecordEvidence {
+        release: release("2"),
+        evidence: evidence("evaluation"),
+    };
+    acme.act("dora", "brings it", bring.clone());
+    acme.act("dora", "brings it", bring.clone());
+    let leave = Command::LeaveSandbox {
+        founder: name("sara"),
+    };
+    acme.act("ada", "leaves with sara", leave);
+    acme.act("dora", "brings it", bring.clone());
+    acme.act("dora", "brings it", bring);
+    told(
+        &acme,
+        r"
+        dora brings it
+          subject/sha256:… evidence.recorded
+        dora brings it
+          nothing to do
+        ada leaves with sara
+          org sandbox.left
+        dora brings it
+          subject/sha256:… evidence.recorded
+        dora brings it
+          nothing to do
+        ",
+    );
+}
+
+#[test]
+fn what_was_revoked_is_asked_for_again() {
+    let mut acme = Acme::running();
+    let ask = Command::RequestGate {
+        release: release("1"),
+        environment: name("production"),
+        agents: [].into(),
+    };
+    acme.act("dora", "asks for production", ask.clone());
+    let approval = acme.latest("1", "production").unwrap().0;
+    let revoke = Command::RevokeApproval {
+        review: approval,
+        cause: lumos_domain::facts::Cause::Person,
+        reason: Some(crate::acme::sealed("it drifts")),
+    };
+    acme.act("ben", "revokes 1", revoke);
+    acme.act("dora", "asks for production", ask);
+    told(
+        &acme,
+        r"
+        dora asks for production
+          nothing to do
+        ben revokes 1
+          review/triage/1/production/1 approval.revoked: revoked by a person
+        dora asks for production
+          release/triage/1 gate.requested
         ",
     );
 }
